@@ -1,0 +1,61 @@
+"""The command line: `python -m vit_course doctor`; for maintainers and teachers, `python -m vit_course notebooks …`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns its exit status. Bad input ends in one line on stderr, not in a traceback."""
+    parser = argparse.ArgumentParser(prog="python -m vit_course", description="The course's commands.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("doctor", help="one table: versions, device, memory, data, and each problem's remedy")
+    notebooks = commands.add_parser("notebooks", help="for maintainers and teachers")
+    tasks = notebooks.add_subparsers(dest="task", required=True, metavar="TASK")
+    for task, text in (("outputs", "run notebooks and store their outputs"), ("lint", "hold notebooks to the rules")):
+        tasks.add_parser(task, help=text).add_argument("names", nargs="*", help="such as 00 or 01_images; all if none")
+    tasks.add_parser("address", help="stamp the repository's address").add_argument("repo", help="owner/name")
+    handout = tasks.add_parser("handout", help="copies without solutions and outputs, for a class")
+    handout.add_argument("folder", type=Path, help="where to write them")
+    handout.add_argument("names", nargs="*", help="such as 00 or 01_images; all if none")
+    grade = tasks.add_parser("grade", help="run returned notebooks and print a table of marks")
+    grade.add_argument("files", type=Path, nargs="+", help="the notebooks, or folders of them (one a learner)")
+    grade.add_argument("--csv", type=Path, help="write the table there too")
+    options = parser.parse_args(arguments)
+    try:
+        return _run(options)
+    except (ValueError, FileNotFoundError) as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _run(options: argparse.Namespace) -> int:
+    # Each command imports only what it needs: `doctor` must run where Jupyter is missing.
+    if options.command == "doctor":
+        from vit_course.doctor import doctor
+
+        return min(doctor(), 1)
+    if options.task == "outputs":
+        from vit_course.authoring.execute import execute
+
+        return execute(options.names)
+    if options.task == "lint":
+        from vit_course.authoring.lint import lint
+
+        return lint(options.names)
+    if options.task == "address":
+        from vit_course.authoring.address import stamp
+
+        print("\n".join(str(path) for path in stamp(options.repo)) or f"The address is {options.repo} already.")
+        return 0
+    if options.task == "handout":
+        from vit_course.authoring.handout import handout
+
+        return handout(options.folder, options.names)
+    from vit_course.authoring.grade import grade
+
+    return grade(options.files, options.csv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

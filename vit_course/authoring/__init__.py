@@ -1,0 +1,1 @@
+"""For maintainers and teachers: execute, lint, handout, grade."""

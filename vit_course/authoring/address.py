@@ -11,7 +11,7 @@ from vit_course.data.files import whole_file
 _ENTRY = re.compile(r'^Repository = "https://github\.com/([^"/]+/[^"/]+)"$', re.MULTILINE)
 
 # The same in every notebook; lint holds them to it.
-SETUP_CELL = """\
+_SETUP_CELL = """\
 # Setup: find the course above this notebook, or fetch it (Colab, Kaggle). Silent at home.
 import subprocess
 import sys
@@ -41,6 +41,11 @@ BADGES = (
 _BADGE_LINES = re.compile(r"^(\[!\[Open in (?:Colab|Kaggle)\].*\n?)+", re.MULTILINE)
 
 
+def setup_cell(slug: str) -> str:
+    """The setup cell for a course at https://github.com/`slug`."""
+    return _SETUP_CELL.replace("{slug}", slug)
+
+
 def address(root: Path = ROOT) -> str:
     """The repository as "owner/name", read from pyproject.toml.
 
@@ -60,7 +65,7 @@ def furnish(notebook: NotebookNode, file: str, root: Path = ROOT) -> None:
     notebook.cells[0].source = f"{title}\n\n{BADGES.format(slug=slug, file=file)}\n\n{rest.strip()}".rstrip()
     for cell in notebook.cells:
         if "setup" in cell.metadata.get("tags", []):
-            cell.source = SETUP_CELL.format(slug=slug)
+            cell.source = setup_cell(slug)
 
 
 def stamp(slug: str, root: Path = ROOT) -> list[Path]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from nbformat import NotebookNode
 
 from vit_course.authoring import notebooks
-from vit_course.authoring.address import BADGES, SETUP_CELL, address
+from vit_course.authoring.address import BADGES, address, setup_cell
 from vit_course.authoring.drift import drifted
 
 LARGEST = 1_000_000  # bytes of a notebook
@@ -29,6 +29,9 @@ def problems(path: Path, root: Path = notebooks.ROOT) -> list[str]:
     found += [(None, text) for text in _address(notebook, path, root)]
     for position, cell in _code(notebook):
         found += [(position, text) for text in drifted(cell.source, root)]
+    identities = [cell.get("id") for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]]
+    if len(set(identities)) != len(identities) or None in identities:  # read from the file: nbformat mends them unasked
+        found.append((None, "cell ids are missing or stand twice: `make outputs` mends them"))
     if path.stat().st_size > LARGEST:
         found.append(
             (None, f"{path.stat().st_size / 1e6:.1f} MB: at most {LARGEST / 1e6:.0f} MB; draw smaller figures")
@@ -72,7 +75,7 @@ def _setup(notebook: NotebookNode) -> Problems:
 
 def _address(notebook: NotebookNode, path: Path, root: Path) -> Iterator[str]:
     slug = address(root)
-    if not any(cell.source == SETUP_CELL.format(slug=slug) for _, cell in _code(notebook)):
+    if not any(cell.source == setup_cell(slug) for _, cell in _code(notebook)):
         yield "its setup cell is not the course's: `make outputs` writes it"
     if BADGES.format(slug=slug, file=path.name) not in notebook.cells[0].source:
         yield "its badges are not the course's: `make outputs` writes them"
@@ -146,9 +149,6 @@ def _exercises(notebook: NotebookNode) -> Problems:
 
 
 def _cells(notebook: NotebookNode) -> Problems:
-    identities = [cell.get("id") for cell in notebook.cells]
-    if len(set(identities)) != len(identities) or None in identities:
-        yield None, "cell ids are missing or stand twice: `make outputs` mends them"
     for position, cell in enumerate(notebook.cells):
         for tag in _tags(cell) - TAGS:
             yield position, f"unknown tag {tag!r}: one of {', '.join(sorted(TAGS))}"

@@ -95,7 +95,7 @@ def _canonical_outputs(outputs: list[NotebookNode]) -> list[NotebookNode]:
 
 
 def palette_png(encoded: str) -> str:
-    """A base64 PNG with at most `COLOURS` colours, transparency laid on white; one that has a palette already is kept."""
+    """A base64 PNG of at most `COLOURS` colours, transparency laid on white; one that has a palette is kept."""
     image = Image.open(io.BytesIO(base64.b64decode(encoded)))
     if image.mode == "P":
         return encoded

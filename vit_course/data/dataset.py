@@ -25,7 +25,7 @@ def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Images of one split (train or test) with their labels. `split[i]` is (image, label), so it is also a torch dataset.
+    """Images of one split (train or test) with their labels; a torch dataset, too: `split[i]` is (image, label).
 
     images: uint8 (N, C, H, W).  labels: int64 (N,).
     mean, std: per channel in units of 0…1, always the *training* split's, so that no test pixel leaks into training.
@@ -45,8 +45,8 @@ class Split:
             )
         if self.labels.shape != self.images.shape[:1] or self.labels.dtype != torch.int64:
             raise ValueError(
-                f"labels are {self.labels.dtype} {tuple(self.labels.shape)}: give int64 of shape ({len(self.images)},), "
-                "one label an image"
+                f"labels are {self.labels.dtype} {tuple(self.labels.shape)}: "
+                f"give int64 of shape ({len(self.images)},), one label an image"
             )
         channels = self.images.shape[1]
         if not len(self.mean) == len(self.std) == channels:

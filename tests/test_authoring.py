@@ -102,7 +102,7 @@ SPOILERS = {
     'no alt text: <img src="a.png">': source(2, '## One\n\n<img src="a.png">'),
     "an exercise ends in": source(4, 'check("f", f)\nprint(1)'),
     "an exercise without a solution": lambda notebook: notebook.cells[5].metadata.clear(),
-    "is tagged `exercise`": lambda notebook: notebook.cells[4].metadata.clear(),
+    "is tagged `exercise`, or": lambda notebook: notebook.cells[4].metadata.clear(),
     "a solution is collapsed": lambda notebook: notebook.cells[5].metadata.pop("cellView"),
     "unknown tag 'excercise'": lambda notebook: notebook.cells[3].metadata.update(tags=["excercise"]),
     "an empty cell": source(2, " "),

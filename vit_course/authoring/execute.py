@@ -31,7 +31,8 @@ def run(notebook: NotebookNode, folder: Path, *, allow_errors: bool = False, sec
     """Execute `notebook` in place, its kernel started in `folder` with this very Python.
 
     Raises:
-        nbclient.exceptions.CellExecutionError: a cell raised, unless `allow_errors`.
+        nbclient.exceptions.CellExecutionError: a cell raised, unless `allow_errors`
+            (then a cell that takes longer than `seconds` is interrupted, and the next one follows).
         nbclient.exceptions.CellTimeoutError, DeadKernelError: a cell took longer than `seconds`, or its kernel died.
     """
     if sys.platform == "win32":  # the kernel's sockets need the selector event loop there
@@ -47,6 +48,7 @@ def run(notebook: NotebookNode, folder: Path, *, allow_errors: bool = False, sec
         km=manager,
         timeout=seconds,
         allow_errors=allow_errors,
+        interrupt_on_timeout=allow_errors,
         record_timing=False,
         store_widget_state=False,
         resources={"metadata": {"path": str(folder)}},

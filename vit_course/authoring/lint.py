@@ -12,7 +12,7 @@ from vit_course.authoring.address import BADGES, address, setup_cell
 from vit_course.authoring.drift import drifted
 
 LARGEST = 1_000_000  # bytes of a notebook
-TAGS = {"setup", "exercise", "hint", "solution", "nbval-ignore-output", "raises-exception"}
+TAGS = {"setup", "example", "exercise", "hint", "solution", "nbval-ignore-output", "raises-exception"}
 A_PATH = re.compile(r"/(?:home|root|tmp|Users|work|content|private|usr|opt|mnt)/\w|[A-Z]:\\+\w")
 PARTS = ("**You will be able to**", "## Recap", "## Check yourself", "## Next")
 CHECKED = re.compile(r'\bcheck\("(\w+)"')
@@ -140,8 +140,8 @@ def _exercises(notebook: NotebookNode) -> Problems:
                 yield position, 'an exercise ends in `check("name", …)`'
             if not any("solution" in _tags(later) for _, later in code[index + 1 : index + 3]):
                 yield position, "an exercise without a solution within the next two code cells"
-        elif CHECKED.search(cell.source) and "solution" not in _tags(cell):
-            yield position, "a cell that checks an answer is tagged `exercise`"
+        elif CHECKED.search(cell.source) and "example" not in _tags(cell):
+            yield position, "a cell that checks an answer is tagged `exercise`, or `example` if it only shows how"
         if "solution" in _tags(cell):
             hidden = cell.metadata.get("jupyter", {}).get("source_hidden") and cell.metadata.get("cellView") == "form"
             if not hidden or not cell.source.startswith("# @title"):

@@ -33,17 +33,21 @@ def load(
         FileNotFoundError: no such folder, or CIFAR-10 neither here nor to be downloaded; the message says the ways on.
         ValueError: an option that this source does not have, or data that is not what it should be.
     """
-    from vit_course.data import cifar10, folders, shapes
-
     if captions and name != "shapes":
         raise ValueError(f'captions=True with {name!r}: only "shapes" has captions')
     try:
         if name == "shapes":
+            from vit_course.data import shapes
+
             return shapes.load(size=size or 32, captions=captions)
         if name == "cifar10":
             if size not in (None, 32):
                 raise ValueError(f'size={size} with "cifar10": its images are 32×32; leave size out')
+            from vit_course.data import cifar10
+
             return cifar10.load()
+        from vit_course.data import folders
+
         return folders.load(Path(name), size=size)
     except FileNotFoundError as error:
         if fallback is None:

@@ -56,5 +56,5 @@ def test_the_setup_cell_fetches_the_course(tmp_path):
 def test_the_setup_cell_says_what_it_could_not_fetch(tmp_path):
     cell = setup_cell("a/b").replace("https://github.com/a/b", (tmp_path / "gone" / "nowhere").as_uri())
     done = subprocess.run([sys.executable, "-c", cell], cwd=tmp_path, capture_output=True, text=True)
-    assert "could not fetch file:" in done.stderr and "is this machine online?" in done.stderr
+    assert "could not fetch file:" in done.stderr and "is the internet on?" in done.stderr
     assert not (tmp_path / "nowhere").exists()

@@ -19,12 +19,12 @@ from pathlib import Path
 
 COURSE = "https://github.com/{slug}"
 here = Path.cwd()
-home = next((p for p in (here, *here.parents) if (p / "vit_course" / "__init__.py").is_file()), None)
-if home is None:
-    home = here / COURSE.rsplit("/", 1)[1]
+homes = [p for p in (here, *here.parents) if (p / "vit_course" / "__init__.py").is_file()]
+home = homes[0] if homes else here / COURSE.rsplit("/", 1)[1]
+if not home.exists():
     clone = ["git", "clone", "--quiet", "--depth", "1", COURSE, str(home)]
-    if not home.exists() and subprocess.run(clone).returncode != 0:
-        raise RuntimeError(f"could not fetch {COURSE}: is this machine online? (Kaggle: Settings, Internet on)")
+    if subprocess.run(clone).returncode != 0:
+        raise RuntimeError(f"could not fetch {COURSE}: is the internet on? (Kaggle: in Settings)")
 sys.path.insert(0, str(home))
 
 from vit_course.doctor import install_missing

@@ -26,8 +26,8 @@ def load(
         size: side of the images in pixels. Shapes are drawn at it (32 unless told); a folder's images are resized
             to it; CIFAR-10 has only 32.
         captions: Shapes alone: scenes of one or two objects with a sentence each in `train.captions`.
-        fallback: what to load instead, with a word about it, when `name` cannot be had here:
-            `load("cifar10", fallback="shapes")` never stops a notebook.
+        fallback: what to load instead, with a word about it, when `name` cannot be had here and no quick host has it:
+            `load("cifar10", fallback="shapes")` never stops a notebook, nor holds it up for an hour.
 
     Raises:
         FileNotFoundError: no such folder, or CIFAR-10 neither here nor to be downloaded; the message says the ways on.
@@ -45,7 +45,7 @@ def load(
                 raise ValueError(f'size={size} with "cifar10": its images are 32×32; leave size out')
             from vit_course.data import cifar10
 
-            return cifar10.load()
+            return cifar10.load(patient=fallback is None)
         from vit_course.data import folders
 
         return folders.load(Path(name), size=size)

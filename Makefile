@@ -9,7 +9,7 @@ AS_ROOT = $(if $(shell id -u | grep -x 0),--allow-root)
 .DELETE_ON_ERROR:
 
 open: .venv/.opens
-	@$(BIN)/jupyter lab $(AS_ROOT) notebooks/00_start_here.ipynb
+	@$(BIN)/jupyter lab $(AS_ROOT) --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
 
 test: .venv/.tests
 	$(BIN)/python -m pytest

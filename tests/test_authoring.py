@@ -26,7 +26,7 @@ def good_notebook(root) -> nbformat.NotebookNode:
     figure = new_output("display_data", {"image/png": png(), "text/plain": "<Figure size 1x1>"})
     collapsed = {"tags": ["solution"], "jupyter": {"source_hidden": True}, "cellView": "form"}
     cells = [
-        new_markdown_cell("# 00 · Toy\n\n**You will be able to** smile.\n\n![A red star](star.png)"),
+        new_markdown_cell("# 00 · Toy\n\n**You will be able to** smile.\n\n[The web](https://example.org)"),
         new_code_cell("", metadata={"tags": ["setup"]}),
         new_markdown_cell("## One\n\n### Deeper"),
         new_code_cell("plt.plot([1])\nplt.show()", outputs=[figure]),
@@ -98,8 +98,9 @@ SPOILERS = {
     "ends in `plt.show()`": source(3, "plt.plot([1]);"),
     "a heading of level 4 after one of level 2": source(2, "## One\n\n#### Deeper"),
     "one title of level 1": source(2, "# One"),
-    "no alt text: ![](star.png)": source(2, "## One\n\n![](star.png)"),
+    "no alt text: ![](https://star.png)": source(2, "## One\n\n![](https://star.png)"),
     'no alt text: <img src="a.png">': source(2, '## One\n\n<img src="a.png">'),
+    "a link to 99_later.ipynb, which does not exist": source(2, "## One\n\n[later](99_later.ipynb#top)"),
     "an exercise ends in": source(4, 'check("f", f)\nprint(1)'),
     "an exercise without a solution": lambda notebook: notebook.cells[5].metadata.clear(),
     "is tagged `exercise`, or": lambda notebook: notebook.cells[4].metadata.clear(),

@@ -17,6 +17,21 @@ def test_notebook_keeps_the_rules(path):
     assert lint.problems(path) == []
 
 
+def test_the_readme_keeps_its_word():
+    """It shows every notebook, its links lead somewhere, and `make` knows the targets that it names."""
+    for path in (notebooks.ROOT / "data" / "README.md", notebooks.ROOT / "README.md"):
+        readme = path.read_text(encoding="utf-8")
+        assert lint.broken_links(readme, path.parent) == []
+    start = next(path for path in notebooks.notebook_paths() if path.name.startswith("00"))
+    shown = "\n".join(cell.source for cell in notebooks.read(start).cells)
+    for path in notebooks.notebook_paths():
+        assert f"(notebooks/{path.name})" in readme, f"the README's map lacks {path.name}"
+        assert path == start or f"({path.name})" in shown, f"the map in {start.name} lacks {path.name}"
+    makefile = (notebooks.ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in set(re.findall(r"\bmake (\w+)", readme)):
+        assert f"\n{target}:" in makefile, f"make {target} is in the README and not in the Makefile"
+
+
 def test_a_dead_kernel_and_a_hanging_cell_fail_in_time(tmp_path):
     """nbval alone would wait 2,000 s; pyproject.toml says 120, here 3."""
     for name, source in (("dies", "import os; os._exit(1)"), ("hangs", "import time; time.sleep(1000)")):

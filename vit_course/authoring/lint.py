@@ -18,6 +18,12 @@ PARTS = ("**You will be able to**", "## Recap", "## Check yourself", "## Next")
 CHECKED = re.compile(r'\bcheck\("(\w+)"')
 
 
+def broken_links(text: str, folder: Path) -> list[str]:
+    """The links in Markdown to files that are not there, seen from `folder`; addresses on the web are not tried."""
+    links = re.findall(r"\]\((?!https?:|#|mailto:|attachment:)([^)#\s]+)", text)
+    return [link for link in links if not (folder / link).exists()]
+
+
 def problems(path: Path, root: Path = notebooks.ROOT) -> list[str]:
     """Every rule that the notebook at `path` breaks, as lines `01_images [7]: what is wrong` (cells counted from 0)."""
     notebook = notebooks.read(path)
@@ -29,6 +35,10 @@ def problems(path: Path, root: Path = notebooks.ROOT) -> list[str]:
     found += [(None, text) for text in _address(notebook, path, root)]
     for position, cell in _code(notebook):
         found += [(position, text) for text in drifted(cell.source, root)]
+    for position, cell in enumerate(notebook.cells):
+        if cell.cell_type == "markdown":
+            links = broken_links(cell.source, path.parent)
+            found += [(position, f"a link to {link}, which does not exist") for link in links]
     identities = [cell.get("id") for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]]
     if len(set(identities)) != len(identities) or None in identities:  # read from the file: nbformat mends them unasked
         found.append((None, "cell ids are missing or stand twice: `make outputs` mends them"))

@@ -1,0 +1,1 @@
+"""What is built in the course, from tensors up; needs torch alone."""

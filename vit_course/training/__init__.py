@@ -1,0 +1,1 @@
+"""How a model learns: any `nn.Module`, any iterable of batches, any device."""

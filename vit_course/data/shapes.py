@@ -95,8 +95,8 @@ def draw(
 def load(size: int = 32, captions: bool = False) -> Dataset:
     """Shapes as a dataset: 8,000 training and 2,000 test images, drawn from different seeds.
 
-    The first call draws (seconds) and keeps the result in `data_folder()`, uncompressed, because noise does not
-    compress: 31 MB at 32 pixels, 124 MB at 64. Where that folder cannot be written, each call draws anew.
+    The first call draws (seconds) and keeps the result in `data_folder()`, uncompressed, because noise hardly
+    compresses: 31 MB at 32 pixels, 123 MB at 64. Where that folder cannot be written, each call draws anew.
 
     Raises:
         ValueError: a size below 16.

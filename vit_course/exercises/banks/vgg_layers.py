@@ -154,7 +154,7 @@ CONV_LAYERS = Exercise(
         Mistake(
             "pool_each_time",
             built(where="each"),
-            "You pool after every convolution. The map is gone after five of them. The table says where: only "
+            "You pool after every convolution. The map is gone after a few of them. The table says where: only "
             'at an "M".',
         ),
         Mistake(

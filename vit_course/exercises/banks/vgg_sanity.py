@@ -40,14 +40,14 @@ class Small(nn.Module):
 
 
 def faulty_networks() -> list[tuple]:
-    """Sound, with an unused layer, with one that never fires, one that was trained on before, one half frozen."""
+    """With an unused layer, sound, with one that never fires, one that was trained on before, one half frozen."""
     trained = Small(unused=True)
     for p in trained.parameters():
         p.grad = torch.ones_like(p)
     cleared = Small(dead=True)
     with torch.no_grad():
         cleared.conv.bias.zero_()  # a parameter of zeros may well get a gradient
-    models = [Small(), Small(unused=True), cleared, trained, Small(frozen=True)]
+    models = [Small(unused=True), Small(), cleared, trained, Small(frozen=True)]
     return [(model, torch.randn(5, 1, 6, 6), torch.tensor([0, 1, 2, 3, 0])) for model in models]
 
 

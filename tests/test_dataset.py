@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from vit_course.data import load
 from vit_course.data.dataset import Dataset, Split, channel_statistics
 
 
@@ -67,3 +68,15 @@ def test_repr_says_what_is_there(split):
     dataset = Dataset("toy", list("abcd"), split, split.subset(range(10)))
     assert repr(dataset) == "toy: 100 training and 10 test images, 3×5×7, 4 classes (a, b, c, d)"
     assert repr(split) == "Split(100 images, 3×5×7 uint8, with captions)"
+
+
+@pytest.mark.parametrize("name", ["Shapes", "shape", "cifar-10", "CIFAR10"])
+def test_a_name_that_is_nearly_right_is_guessed(name):
+    with pytest.raises(FileNotFoundError, match=f"is called '{name}': did you mean '(shapes|cifar10)'"):
+        load(name)
+
+
+@pytest.mark.parametrize("size", ["big", (16, 24), 32.0])
+def test_a_size_that_is_no_number_of_pixels_is_named(size):
+    with pytest.raises(ValueError, match="give the side of square images in pixels"):
+        load("shapes", size=size)

@@ -87,7 +87,7 @@ def test_a_failing_pip_is_named(wanted, pip):
     [
         (["notebooks", "lint", "99"], "no notebook begins with '99'"),
         (["notebooks", "address", "nowhere"], "REPO=nowhere: give it as owner/name"),
-        (["notebooks", "grade", "no-such-folder"], "no notebook at no-such-folder"),
+        (["notebooks", "grade", "no-such-folder"], "no notebook in the folder no-such-folder"),
     ],
 )
 def test_bad_input_ends_in_one_line(arguments, message, capsys):

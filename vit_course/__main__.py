@@ -19,7 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     handout.add_argument("folder", type=Path, help="where to write them")
     handout.add_argument("names", nargs="*", help="such as 00 or 01_images; all if none")
     grade = tasks.add_parser("grade", help="run returned notebooks and print a table of marks")
-    grade.add_argument("files", type=Path, nargs="+", help="the notebooks, or folders of them (one a learner)")
+    grade.add_argument("folders", type=Path, nargs="+", help="one a learner, such as returned/*")
     grade.add_argument("--csv", type=Path, help="write the table there too")
     options = parser.parse_args(arguments)
     try:
@@ -54,7 +54,7 @@ def _run(options: argparse.Namespace) -> int:
         return handout(options.folder, options.names)
     from vit_course.authoring.grade import grade
 
-    return grade(options.files, options.csv)
+    return grade(options.folders, options.csv)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,15 @@ def handout(folder: Path, names: list[str]) -> int:
 
     Where a solution stood, a line now takes the course's own answer unless the learner's is right, so that a handout
     runs from top to bottom however much of it is answered.
+
+    Raises:
+        ValueError: one of the files exists already; nothing is written then.
     """
-    for path in notebooks.notebook_paths(names):
+    paths = notebooks.notebook_paths(names)
+    for path in paths:
+        if (folder / path.name).exists():  # the course's own notebooks, perhaps, or a class's work
+            raise ValueError(f"{folder / path.name} exists already: give another folder, or move it away")
+    for path in paths:
         notebook = notebooks.read(path)
         without_solutions(notebook)
         notebooks.write(notebook, folder / path.name)

@@ -10,6 +10,7 @@ from nbformat import NotebookNode
 from vit_course.authoring import notebooks
 from vit_course.authoring.address import BADGES, address, setup_cell
 from vit_course.authoring.drift import drifted
+from vit_course.authoring.handout import CHECK
 
 LARGEST = 1_000_000  # bytes of a notebook
 TAGS = {"setup", "example", "exercise", "hint", "solution", "nbval-ignore-output", "raises-exception"}
@@ -144,6 +145,7 @@ def _pictures(notebook: NotebookNode) -> Problems:
 
 def _exercises(notebook: NotebookNode) -> Problems:
     code = _code(notebook)
+    checked = None
     for index, (position, cell) in enumerate(code):
         if "exercise" in _tags(cell):
             if not CHECKED.search(cell.source.rstrip().rsplit("\n", 1)[-1]):
@@ -152,7 +154,13 @@ def _exercises(notebook: NotebookNode) -> Problems:
                 yield position, "an exercise without a solution within the next two code cells"
         elif CHECKED.search(cell.source) and "example" not in _tags(cell):
             yield position, "a cell that checks an answer is tagged `exercise`, or `example` if it only shows how"
+        if "exercise" in _tags(cell):
+            checked = CHECK.search(cell.source)
         if "solution" in _tags(cell):
+            if checked and not re.search(
+                rf"^(def|class) {checked[2]}\b|^{checked[2]} = (?!right_or)", cell.source, re.M
+            ):
+                yield position, f"a solution defines what the exercise before it checks: {checked[2]}"
             hidden = cell.metadata.get("jupyter", {}).get("source_hidden") and cell.metadata.get("cellView") == "form"
             if not hidden or not cell.source.startswith("# @title"):
                 yield position, "a solution is collapsed: jupyter.source_hidden, cellView form, `# @title` first"

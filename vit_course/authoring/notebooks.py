@@ -15,7 +15,7 @@ from vit_course.data.files import whole_file
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "notebooks"
 KEPT_METADATA = ("tags", "jupyter", "cellView")  # tags, and how JupyterLab and Colab collapse a cell
-COLOURS = 128  # a figure of flat colours needs no more; a photo of 256 colours is twice the bytes
+COLOURS = 256  # a palette halves the bytes of a photo; the rarest colours keep a place in it
 
 
 def notebook_paths(names: Iterable[str] = ()) -> list[Path]:
@@ -101,7 +101,7 @@ def palette_png(encoded: str) -> str:
         return encoded
     if image.mode in ("RGBA", "LA"):
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
-    image = image.convert("RGB").quantize(COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    image = image.convert("RGB").quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     file = io.BytesIO()
     image.save(file, "PNG", optimize=True)
     return base64.b64encode(file.getvalue()).decode()

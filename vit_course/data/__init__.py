@@ -1,5 +1,6 @@
 """Where images come from. `load(name)` is the one door; the sources behind it know no model."""
 
+import difflib
 import os
 from pathlib import Path
 
@@ -33,6 +34,8 @@ def load(
         FileNotFoundError: no such folder, or CIFAR-10 neither here nor to be downloaded; the message says the ways on.
         ValueError: an option that this source does not have, or data that is not what it should be.
     """
+    if size is not None and not isinstance(size, int):
+        raise ValueError(f"size is {size!r}: give the side of square images in pixels, such as 64")
     if captions and name != "shapes":
         raise ValueError(f'captions=True with {name!r}: only "shapes" has captions')
     try:
@@ -48,6 +51,9 @@ def load(
             return cifar10.load(patient=fallback is None)
         from vit_course.data import folders
 
+        near = difflib.get_close_matches(str(name).lower(), ("shapes", "cifar10"), n=1, cutoff=0.7)
+        if near and not Path(name).exists():
+            raise FileNotFoundError(f"no dataset and no folder is called {str(name)!r}: did you mean {near[0]!r}?")
         return folders.load(Path(name), size=size)
     except FileNotFoundError as error:
         if fallback is None:

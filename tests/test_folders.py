@@ -286,8 +286,8 @@ def test_a_cut_off_image_is_named(tmp_path):
 
 
 def test_no_such_folder(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r'no folder .cifer10. here .*"shapes" and "cifar10"'):
-        load("cifer10")
+    with pytest.raises(FileNotFoundError, match=r'no folder .pets. here .*"shapes" and "cifar10"'):
+        load("pets")
 
 
 def test_no_class_folders(tmp_path):

@@ -210,7 +210,9 @@ def hint(name: str) -> None:
 def progress() -> None:
     """Show where you stand: every exercise of the notebooks whose exercises you met in this session."""
     met = {registry()[name].notebook for name in session}
+    order = {name: place for place, name in enumerate(session)}  # of meeting them, which is the notebook's own
     exercises = [e for e in registry().values() if e.notebook in met]
+    exercises.sort(key=lambda e: (e.notebook, order.get(e.name, len(order))))
     statuses = [session.get(e.name, Record()).status for e in exercises]
     marks = {"solved": MARKS["solved"], "tried": "…", "not started": MARKS["not started"]}
     facts = tuple(

@@ -81,7 +81,10 @@ def test_short_answers_are_no_stubs(answer):
 
 CONTRACT = {
     "`toy` gives": (lambda x, weight: print(end=""), "Your code gives `None`: is the `return` missing?"),
-    "array": (lambda x, weight: scale(x, weight).numpy(), "returned a NumPy array, expected a torch tensor"),
+    "array": (
+        lambda x, weight: scale(x, weight).numpy(),
+        "returned a NumPy array, expected a torch tensor (`torch.from_numpy(array.copy())`",
+    ),
     "list": (lambda x, weight: list(x * weight), "returned 2 values in a list, expected a torch tensor"),
     "swapped": (
         lambda x, weight: scale(x, weight).mT,
@@ -166,6 +169,48 @@ def test_a_known_mistake_has_the_contract_as_evidence_and_no_second_message():
     assert "float64" in dict(report.facts)["seen"]
 
 
+def broken_for_small(answer, below=4):
+    """`answer`, but it refuses what it gets where D is less than `below`."""
+
+    def wrong_there(x, weight):
+        if len(weight) < below:
+            raise IndexError("too small")
+        return answer(x, weight)
+
+    return wrong_there
+
+
+def test_the_first_probe_that_fails_is_told_and_not_a_later_error():
+    toy = exercise(probes=lambda: [(torch.rand(2, 3, n), torch.rand(n)) for n in (4, 5, 2)])
+    report = examine(toy, broken_for_small(lambda x, weight: x + weight))
+    assert report.message == "Type and shape are right, the values are not."
+    late = examine(toy, broken_for_small(scale))
+    assert "`IndexError: too small` (Right for 2 of 3 inputs" in late.message
+
+
+def test_a_known_mistake_is_known_by_most_probes_if_the_others_stop_with_an_error():
+    toy = exercise(mistakes=MISTAKES, probes=lambda: [(torch.rand(2, 3, n), torch.rand(n)) for n in (4, 5, 2)])
+    report = examine(toy, broken_for_small(MISTAKES[0].wrong))
+    assert report.mistake == "added"
+    assert report.message == "You added. (Another input also stops it with an error: `IndexError: too small`.)"
+    assert examine(toy, broken_for_small(MISTAKES[0].wrong, below=5)).mistake is None  # the first probe stops it
+    most = exercise(mistakes=MISTAKES, probes=lambda: [(torch.rand(2, 3, n), torch.rand(n)) for n in (4, 3, 2)])
+    assert examine(most, broken_for_small(MISTAKES[0].wrong)).mistake is None
+
+
+BYTES = {
+    "the same": (lambda x: x.flip(0).float(), "for the same 256 values"),
+    "divided": (lambda x: x.flip(0) / 255, "the expected ones divided by 255"),
+    "others": (lambda x: x / 255, "The values differ too."),
+}
+
+
+@pytest.mark.parametrize(("answer", "message"), BYTES.values(), ids=BYTES.keys())
+def test_bytes_that_came_back_as_floats(answer, message):
+    toy = exercise(lambda x: x.flip(0), **on(torch.arange(5, dtype=torch.uint8)))
+    assert message in examine(toy, answer).message
+
+
 def test_another_error_or_another_value_is_no_known_mistake():
     toy = exercise(mistakes=MISTAKES)
     assert examine(toy, lambda x, weight: torch.reshape(x, (7,))).mistake is None
@@ -205,7 +250,18 @@ OTHER_KINDS = {
     "number": (lambda: 2.0, lambda: np.float64(2), None),
     "number in a tensor": (lambda: 2.0, lambda: torch.tensor(2.0), "`.item()`"),
     "text": (lambda: "a", lambda: "b", "The result is not the expected one."),
-    "dict": (lambda: {"loss": 1.0, "correct": 2}, lambda: {"loss": 1.0, "correct": 3}, "`correct`"),
+    "dict": (lambda: {"loss": 1.0, "correct": 2}, lambda: {"loss": 1.0, "correct": 3}, "`correct` is 3, expected 2."),
+    "text in a dict": (
+        lambda: {"share told": "half"},
+        lambda: {"share told": "all"},
+        "Share told: all, expected half.",
+    ),
+    "should be": (
+        lambda: {"all is well": True},
+        lambda: {"all is well": False},
+        "should be so, but is not: all is well.",
+    ),
+    "should not be": (lambda: {"one is lost": False}, lambda: {"one is lost": True}, "not be so, but is: one is lost."),
     "keys": (lambda: {"loss": 1.0}, lambda: {"cost": 1.0}, "lacks `loss` and has `cost`"),
     "array": (lambda: np.arange(3), lambda: np.arange(3), None),
     "nested": (lambda: [(torch.ones(2), "a")], lambda: [(torch.ones(3), "a")], "`result[0][0]` has shape (3,)"),
@@ -226,6 +282,10 @@ def test_other_kinds_of_results(reference, answer, message):
 def test_parts_of_a_tuple_have_names():
     toy = exercise(lambda x, weight: (x.mean(), x.std()), result=("mean", "std"), axes={})
     assert "`std` has dtype float64" in examine(toy, lambda x, weight: (x.mean(), x.std().double())).message
+    assert (
+        examine(toy, lambda x, weight: (x.mean(), x.var())).message == "`mean` is right; the values of `std` are not."
+    )
+    assert "the values are not." in examine(toy, lambda x, weight: (x.sum(), x.var())).message
     assert "2 values in a tuple: `mean, std`" in examine(toy, lambda x, weight: x.mean()).message
 
 

@@ -8,11 +8,21 @@ import math
 
 import numpy as np
 
-from vit_course.exercises.compare import ARRAYS, LISTS, as_array, dtype_of, kind, same_dtype, shape_text
+from vit_course.exercises.compare import (
+    ARRAYS,
+    LISTS,
+    Tolerance,
+    as_array,
+    different,
+    dtype_of,
+    kind,
+    same_dtype,
+    shape_text,
+)
 
 ARTICLES = {"NumPy array": "a NumPy array", "number": "a number", "text": "a text", "dict": "a dict", "None": "None"}
 REMEDIES = {
-    ("torch tensor", "NumPy array"): " (`torch.from_numpy` turns an array into a tensor)",
+    ("torch tensor", "NumPy array"): " (`torch.from_numpy(array.copy())` makes a tensor of an array)",
     ("NumPy array", "torch tensor"): " (`.numpy()` turns a tensor into an array)",
     ("torch tensor", "sequence"): " (`torch.stack` or `torch.tensor` makes one tensor of it)",
     ("number", "torch tensor"): " (`.item()` takes the number out of a tensor that holds one)",
@@ -92,7 +102,8 @@ def array_problem(exercise, subject: str, expected, yours, axes: str) -> str | N
     if not same_dtype(expected, yours, exercise.tolerance):
         if kind(expected) == "PIL image":
             return f"{subject} has mode {yours.mode}, expected {expected.mode}."
-        return f"{subject} has dtype {dtype_of(yours)}, expected {dtype_of(expected)}.{dtype_reason(expected, yours)}"
+        why = dtype_reason(expected, yours, exercise.tolerance)
+        return f"{subject} has dtype {dtype_of(yours)}, expected {dtype_of(expected)}.{why}"
     if kind(expected) == "torch tensor" and expected.device.type != yours.device.type:
         return f"{subject} is on {yours.device}, expected on {expected.device}, where its inputs are."
     if as_array(yours).dtype.kind in "fc" and np.isfinite(as_array(expected)).all():
@@ -108,15 +119,19 @@ def array_problem(exercise, subject: str, expected, yours, axes: str) -> str | N
     return None
 
 
-def dtype_reason(expected, yours) -> str:
-    """What a wrong dtype does, where that is worth a sentence."""
+def dtype_reason(expected, yours, tolerance: Tolerance) -> str:
+    """What a wrong dtype does, where that is worth a sentence; and for bytes, whether the values are right."""
     wanted, given = dtype_of(expected), dtype_of(yours)
     if wanted == "float32" and given == "float64":
         return " Models keep their weights in float32 and refuse float64."
     if wanted.startswith("float") and given.startswith(("int", "uint")):
         return " Whole numbers lose everything after the point."
     if wanted == "uint8" and given.startswith("float"):
-        return " Four times the memory, for the same 256 values."
+        if not different(expected, yours, tolerance).any():
+            return " Four times the memory, for the same 256 values."
+        if not different(expected, as_array(yours) * 255, tolerance).any():
+            return " The values are the expected ones divided by 255: leave them as they are."
+        return " The values differ too."
     return ""
 
 

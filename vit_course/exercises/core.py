@@ -27,6 +27,7 @@ made anew, from one seed, for every call. What the reference leaves as it was, a
   compared key by key, and the key is what the learner reads. `raise Complaint("…")` for what cannot be used at all.
 
 A mistake is recognised by doing the same as its wrong implementation on every probe. The first that fits speaks.
+If none fits, late probes that stop the answer with an error are left out, where they are a third or fewer.
 """
 
 import difflib

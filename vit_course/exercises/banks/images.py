@@ -14,9 +14,9 @@ def channels_first(images: Tensor) -> Tensor:
 
 
 def numbered_images() -> list[tuple]:
-    """Images (N, H, W, C) in which no two values are alike."""
-    shapes = [(1, 2, 4, 3), (2, 3, 4, 3), (2, 5, 3, 1)]
-    return [(torch.arange(n * h * w * c, dtype=torch.uint8).reshape(n, h, w, c),) for n, h, w, c in shapes]
+    """Images (N, H, W, C) in which no two values are alike; in the first no two sides are, so that axes can be told."""
+    shapes = [(2, 4, 5, 3), (1, 2, 4, 3), (2, 5, 3, 1)]
+    return [(torch.randperm(256)[: n * h * w * c].to(torch.uint8).reshape(n, h, w, c),) for n, h, w, c in shapes]
 
 
 def with_reshape(images: Tensor) -> Tensor:
@@ -45,6 +45,19 @@ CHANNELS_FIRST = Exercise(
             "reads the values in memory order, red green blue red green blue …, and cuts that row into new lines. A "
             "model would still train on such noise, only badly, and nothing would warn you. Reorder the axes "
             "instead.",
+        ),
+        Mistake(
+            "reshape_to_three",
+            lambda images: images.reshape(-1, 3, *images.shape[1:3]),
+            "The shape is right for colour images, but the pictures are scrambled: `reshape` (like `view`) does not "
+            "move axes, it cuts the row of values in memory anew. Your 3 also refuses grey images, which have one "
+            "channel. Reorder the axes instead, and no size need be written.",
+        ),
+        Mistake(
+            "loop_to_three",
+            lambda images: torch.stack([images[..., c] for c in range(3)], dim=1),
+            "Right for colour images, but you count to 3 whatever comes, and grey images have one channel only. Ask "
+            "the shape how many there are, or reorder the axes without a loop.",
         ),
         Mistake(
             "sideways",
@@ -131,6 +144,11 @@ def statistics_flat(images: Tensor) -> tuple[Tensor, Tensor]:
     return rows.mean(1) / 255, rows.std(1) / 255
 
 
+def by_largest(images: Tensor) -> tuple[Tensor, Tensor]:
+    x = images / images.max()
+    return x.mean(dim=(0, 2, 3)), x.std(dim=(0, 2, 3))
+
+
 def overflowing_moments(images: Tensor) -> tuple[Tensor, Tensor]:
     mean = numbers(images).mean(dim=(0, 2, 3))
     return mean, ((images**2).float().mean(dim=(0, 2, 3)) / 255**2 - mean**2).sqrt()
@@ -163,6 +181,25 @@ CHANNEL_STATISTICS = Exercise(
             "from each other in brightness, so it is too small. It is a famous error: for CIFAR-10 it gives the "
             "(0.2023, 0.1994, 0.2010) found in countless scripts, where the pixels have (0.2470, 0.2435, 0.2616), "
             "and inputs come out about a quarter too wide. Take the deviation over all pixels of all images at once.",
+        ),
+        Mistake(
+            "divided_by_largest",
+            by_largest,
+            "You divided by the brightest pixel that happens to be there. With other images the same grey would get "
+            "another number. A byte goes from 0 to 255, whatever is in the picture: divide by that.",
+        ),
+        Mistake(
+            "std_of_stds",
+            lambda images: (numbers(images).mean(dim=(0, 2, 3)), numbers(images).std(dim=(2, 3)).std(dim=0)),
+            "Your `std` is the deviation *of the images' deviations*: how much contrast differs from image to image, "
+            "not how much pixels differ. It comes out far too small. Take one deviation, over all pixels at once.",
+        ),
+        Mistake(
+            "std_then_means",
+            lambda images: (numbers(images).mean(dim=(0, 2, 3)), numbers(images).std(dim=0).mean(dim=1).mean(dim=1)),
+            "One axis after the other is fine for the mean, but not for `std`: you have the deviation at each pixel "
+            "position, averaged. How much the positions differ from each other is left out. Name all three axes in "
+            "one `std`.",
         ),
         Mistake(
             "not_scaled",
@@ -251,13 +288,13 @@ def normalise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 
 
 def images_and_statistics() -> list[tuple]:
-    """A width that is not the number of channels, one that is (there a wrong broadcast is silent), and grey images."""
+    """No two sides alike, a width or height equal to the channels (there a wrong broadcast is silent), grey images."""
 
     def draw(b: int, c: int, h: int, w: int) -> tuple[Tensor, Tensor, Tensor]:
         images = torch.randint(0, 256, (b, c, h, w), dtype=torch.uint8)
         return images, torch.tensor([0.5, 0.4, 0.3][:c]), torch.tensor([0.2, 0.25, 0.125][:c])
 
-    return [draw(1, 3, 2, 2), draw(2, 3, 4, 3), draw(2, 3, 3, 5), draw(2, 1, 4, 6)]
+    return [draw(2, 3, 4, 5), draw(2, 3, 4, 3), draw(1, 3, 3, 5), draw(2, 1, 4, 6)]
 
 
 def norm_by_loop(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
@@ -309,6 +346,18 @@ NORMALISE = Exercise(
             "channels. Give them two axes of length 1 at the end.",
         ),
         Mistake(
+            "std_along_width",
+            lambda images, mean, std: (images / 255 - col(mean)) / std,
+            "`mean` meets the channels as it should, but `std` still has shape (C,) and meets the width: an error for "
+            "most sizes, silently wrong where the width equals the number of channels. It needs the same new axes.",
+        ),
+        Mistake(
+            "mean_along_width",
+            lambda images, mean, std: (images / 255 - mean) / col(std),
+            "`std` meets the channels as it should, but `mean` still has shape (C,) and meets the width: an error for "
+            "most sizes, silently wrong where the width equals the number of channels. It needs the same new axes.",
+        ),
+        Mistake(
             "along_height",
             lambda images, mean, std: (images / 255 - mean[:, None]) / std[:, None],
             "`mean` and `std` meet the height: (C, 1) is lined up from the right with (H, W). One more axis of "
@@ -320,6 +369,30 @@ NORMALISE = Exercise(
             "`mean` and `std` are in units of 0…1, but your pixels are still 0…255. The result reaches above 1000 "
             "where it should stay within a few units of 0, and training with it diverges or crawls. Scale the pixels "
             "first.",
+        ),
+        Mistake(
+            "scaled_last",
+            lambda images, mean, std: (images - col(mean)) / col(std) / 255,
+            "You divided by 255 at the very end. But `mean` is in units of 0…1 and was taken from pixels of 0…255: it "
+            "shifts them by less than one grey level, so nothing is centred. Scale the pixels before anything else.",
+        ),
+        Mistake(
+            "only_scaled",
+            lambda images, mean, std: images / 255,
+            "The pixels are in units of 0…1, and that is only the first step: `mean` and `std` are not used yet. "
+            "Inputs stay all positive and huddled together.",
+        ),
+        Mistake(
+            "mean_added",
+            lambda images, mean, std: (images / 255 + col(mean)) / col(std),
+            "You added the mean. That moves the inputs away from 0, to twice the mean, where the average input "
+            "should land on 0.",
+        ),
+        Mistake(
+            "one_number_for_all",
+            lambda images, mean, std: (images / 255 - mean.mean()) / std.mean(),
+            "You averaged `mean` and `std` over the channels, so red, green and blue are treated alike and none is "
+            "quite centred. Each channel has numbers of its own; bring them to their channel by their shape.",
         ),
         Mistake(
             "precedence",
@@ -385,6 +458,24 @@ NORMALISE = Exercise(
             lambda images, mean, std: (images / 255 - mean.view(1, 3, 1, 1)) / std.view(1, 3, 1, 1),
             "Right for three channels only. Grey images have one, satellites' a dozen: take the number from `mean`, "
             "or write -1 and let torch count.",
+        ),
+        Mistake(
+            "three_numbers",
+            lambda images, mean, std: (images / 255 - mean.view(3, 1, 1)) / std.view(3, 1, 1),
+            "The axes of length 1 are right, but the 3 is good for colour images only: grey ones have one number in "
+            "`mean`. Write -1 there and torch counts, or take the number from `mean`.",
+        ),
+        Mistake(
+            "along_batch",
+            lambda images, mean, std: (images / 255 - mean.view(-1, 1, 1, 1)) / std.view(-1, 1, 1, 1),
+            "One axis of length 1 too many: (C, 1, 1, 1) brings `mean` and `std` to the batch, each image getting "
+            "another channel's numbers. Counted from the right, the channels are the third axis.",
+        ),
+        Mistake(
+            "loop_to_three",
+            lambda images, mean, std: torch.stack([(images[:, c] / 255 - mean[c]) / std[c] for c in range(3)], dim=1),
+            "Right for three channels, but your loop counts to 3 whatever comes, and grey images have only one. Ask "
+            "`images` or `mean` how many there are, or do without a loop.",
         ),
     ],
     variants=[norm_by_loop, norm_in_bytes, norm_channels_last],

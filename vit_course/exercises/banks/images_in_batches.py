@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from vit_course.exercises.contract import a
 from vit_course.exercises.core import Complaint, Exercise, Mistake, is_blank
 
 # Both answers draw random numbers, and each may draw them in its own way. So what is compared is not the result but
@@ -50,10 +51,10 @@ def uneven_labels() -> list[tuple]:
 
 
 def shown(result: object) -> str:
-    """What something is, for a Complaint: "float32 (8, 3, 2)" or "a list"."""
+    """What something is, for a Complaint: "float32 (8, 3, 2)" or "a NumPy array"."""
     if isinstance(result, Tensor):
         return f"{str(result.dtype).removeprefix('torch.')} {tuple(result.shape)}"
-    return f"a {type(result).__name__}"
+    return a(result)
 
 
 def split_properties(answer: Callable, labels: Tensor, held_out: float) -> object:
@@ -75,6 +76,7 @@ def split_properties(answer: Callable, labels: Tensor, held_out: float) -> objec
             for part, unique in zip(split, pair, strict=True)
         ),
         "validation has its share of all images": all(abs(len(val) - share.sum()) < len(share) for _, val in splits),
+        "validation is the larger part": any(len(val) > len(train) for train, val in splits),
         "validation has its share of each class": all(bool(((c - share).abs() < 1).all()) for c in counts),
         "validation has equally many of each class": all(bool((c == c[0]).all()) for c in counts),
         "validation is the first or last of each class": all(at_an_end(labels, val) for _, val in splits),
@@ -153,6 +155,16 @@ def remainder_lost(labels: Tensor, held_out: float) -> tuple[Tensor, Tensor]:
         return members[:for_training], members[for_training : for_training + int(held_out * len(members))]
 
     return per_class(choose)(labels, held_out)
+
+
+def labels_at_places(labels: Tensor, held_out: float) -> tuple[Tensor, Tensor]:
+    train, val = stratified_split(labels, held_out)
+    return labels[train], labels[val]
+
+
+def share_of_all(labels: Tensor, held_out: float) -> tuple[Tensor, Tensor]:
+    count = round(held_out * len(labels))
+    return per_class(lambda members, _: cut(members, count))(labels, held_out)
 
 
 def last_class_only(labels: Tensor, held_out: float) -> tuple[Tensor, Tensor]:
@@ -236,16 +248,29 @@ STRATIFIED_SPLIT = Exercise(
             "of their images. Take the same share of each.",
         ),
         Mistake(
+            "share_of_all",
+            share_of_all,
+            "The number you hold out is a share of *all* images, but you take it from every class: far too many, and "
+            "a small class may lose all its images. Count within the class.",
+        ),
+        Mistake(
+            "labels_at_places",
+            labels_at_places,
+            "You return the labels that stand at the chosen places. Nobody can find the images by them: there are as "
+            "many 0s as the class has images. Return the places themselves.",
+        ),
+        Mistake(
             "last_class_only",
             last_class_only,
-            "Only the last class is left: each turn of the loop overwrites what the turn before found. Collect the "
-            "pieces in lists and join them after the loop.",
+            "Only one class is left: either each turn of the loop overwrites the one before, or `return` stands "
+            "inside the loop. Collect the pieces in lists and join them after the loop.",
         ),
         Mistake(
             "reseeded",
             reseeded,
-            "A good split, but you set the seed inside: every call gives the same one, and from then on everything "
-            "random in the program repeats. Leave the seed to whoever calls.",
+            "Every class has its share, but every call gives the same split: either nothing is random, or the seed "
+            "is set inside. Draw random numbers, and leave the seed to whoever calls: set inside, it makes everything "
+            "random in the program repeat.",
         ),
     ],
     variants=[split_by_mask, split_by_count],
@@ -280,21 +305,35 @@ def flip_properties(answer: Callable, images: Tensor) -> object:
             raise Complaint(f"You returned {shown(result)}, expected {shown(images)}, like `images`.")
         calls.append([fate(i, image, before) for i, image in enumerate(result)])
     fates = [f for call in calls for f in call]
-    share = fates.count("mirrored") / len(fates)
+    odd = [f for f in fates if f not in PROPER]
+    if odd:  # who decides, and how often, is told when each image comes back as one or the other
+        worst = MIRRORED_ELSEWHERE if MIRRORED_ELSEWHERE in odd else max(sorted(set(odd)), key=odd.count)
+        return properties(worst, same=False, mixed=True, share=0.5)
+    same = all(call == calls[0] for call in calls)
     mixed = any(len(set(call)) > 1 for call in calls)
+    share = fates.count("mirrored") / len(fates)
+    return properties(" or ".join(sorted(set(fates))), same, mixed, share if mixed and not same else 0.5)
+
+
+def properties(fates: str, same: bool, mixed: bool, share: float) -> dict[str, object]:
+    """What is compared, and read by the learner: first what can be the cause of the others."""
     return {
-        "images come back": ", ".join(sorted(set(fates))),
+        "images come back": fates,
+        "every call decides the same": same,
         "images of one batch can differ": mixed,
-        "share mirrored": "about half" if 0.35 < share < 0.65 or not mixed else f"about {share:.0%}",
-        "every call decides the same": all(call == calls[0] for call in calls),
+        "share mirrored": "about half" if 0.35 < share < 0.65 else f"about {100 * share:.0f} %",
     }
 
 
+PROPER = ("as they were", "mirrored")
+MIRRORED_ELSEWHERE = "in another order, some mirrored"
+
+
 def fate(index: int, image: Tensor, images: Tensor) -> str:
-    """What happened to one image of a batch."""
+    """What happened to one image of a batch, to be read after "Images come back …"."""
     original = images[index]
     ways = {
-        "as it was": original,
+        "as they were": original,
         "mirrored": original.flip(-1),
         "upside down": original.flip(-2),
         "turned by half a turn": original.flip(-1, -2),
@@ -303,10 +342,26 @@ def fate(index: int, image: Tensor, images: Tensor) -> str:
     for name, way in ways.items():
         if torch.equal(image, way):
             return name
-    if any(torch.equal(image, other) or torch.equal(image, other.flip(-1)) for other in images):
-        return "as another image"
-    same_channels = all(torch.equal(a, b) or torch.equal(a, b.flip(-1)) for a, b in zip(image, original, strict=True))
-    return "mirrored in some colours only" if same_channels else "as a mixture"
+    mirrored = original.flip(-1)
+    if any(torch.equal(image, other) for other in images):
+        return "as other images"
+    if any(torch.equal(image, other.flip(-1)) for other in images):
+        return MIRRORED_ELSEWHERE
+    from_mirrored, from_original = image == mirrored, image == original
+    if (from_mirrored | from_original).all():
+        for found, inside in (("mirrored in some colours only", (1, 2)), ("torn into columns", (0, 1))):
+            if (from_mirrored.all(dim=inside) | from_original.all(dim=inside)).all():
+                return found
+        return "mixed with their mirror images, pixel by pixel"
+    if torch.allclose(image * 255, original) or torch.allclose(image * 255, mirrored):
+        return "divided by 255"
+    way = mirrored - original
+    part = ((image - original) * way).sum() / (way * way).sum()
+    if torch.allclose(image, original + part * way, atol=0.01):
+        return "blended with their mirror images"
+    if torch.equal(image.flatten().sort().values, original.flatten().sort().values):
+        return "with their pixels in other places"
+    return "with other values"
 
 
 def flip_by_loop(images: Tensor) -> Tensor:
@@ -323,6 +378,16 @@ def flip_by_mask(images: Tensor) -> Tensor:
 def flip_by_weights(images: Tensor) -> Tensor:
     heads = torch.randint(0, 2, (len(images), 1, 1, 1))
     return heads * images.flip(3) + (1 - heads) * images
+
+
+def flip_by_parts(images: Tensor) -> Tensor:
+    heads = coins(images).flatten()
+    return torch.cat([images[heads].flip(-1), images[~heads]])
+
+
+def blended(images: Tensor) -> Tensor:
+    heads = torch.rand(len(images), 1, 1, 1)
+    return heads * images.flip(-1) + (1 - heads) * images
 
 
 def one_coin(images: Tensor) -> Tensor:
@@ -376,7 +441,7 @@ RANDOM_FLIP = Exercise(
             "never",
             lambda images: torch.where(torch.randint(0, 1, (len(images), 1, 1, 1)).bool(), images.flip(-1), images),
             "No image is ever mirrored. Is the condition always false? (`torch.randint(0, 1, …)` gives only 0: the "
-            "upper end is left out.) Or do you return the original?",
+            "upper end is left out.) Or do you return the original? A seed set inside can do it too.",
         ),
         Mistake(
             "always",
@@ -404,8 +469,27 @@ RANDOM_FLIP = Exercise(
         Mistake(
             "other_image",
             flip_where(coins, 0),
-            "You reversed axis 0, the batch: images have changed places, but their labels will not follow. Training "
-            "then learns from wrong labels, without any error. The width is the last axis.",
+            "Images have changed places in the batch, but their labels will not follow. Training then learns from "
+            "wrong labels, without any error. Did you reverse axis 0, the batch? The width is the last axis.",
+        ),
+        Mistake(
+            "other_order",
+            flip_by_parts,
+            "Images are mirrored, but the batch is in another order: so it comes if the mirrored ones and the rest "
+            "are joined, one group after the other. Their labels stay where they were, so training learns from wrong "
+            "labels, without any error. Every image keeps its place.",
+        ),
+        Mistake(
+            "fractions",
+            blended,
+            "There is no coin yet, only a fraction: every image comes back as a blend of itself and its mirror image, "
+            "a ghostly double picture. A coin falls one way or the other: make a yes or no of each random number.",
+        ),
+        Mistake(
+            "scaled",
+            lambda images: random_flip(images) / 255,
+            "You divided the values by 255. Mirroring moves pixels and leaves their values alone; the scaling is done "
+            "elsewhere, and done twice it would leave next to nothing of the image.",
         ),
         Mistake(
             "along_width",
@@ -413,6 +497,13 @@ RANDOM_FLIP = Exercise(
             "Your coins have shape (B,), and shapes are lined up from the right: they meet the width. That is an "
             "error for most sizes; where B happens to equal the width, it silently tears images into columns. Give "
             "the coins three axes of length 1 at the end.",
+        ),
+        Mistake(
+            "coins_for_columns",
+            lambda images: torch.where(torch.rand(images.shape[-1]) < 0.5, images.flip(-1), images),
+            "You toss one coin for each *column* and share it among all images: every picture is torn into columns, "
+            "some from its mirror image. Toss one coin for each image: as many as the batch is long, with three axes "
+            "of length 1 behind.",
         ),
         Mistake(
             "each_channel",
@@ -423,8 +514,8 @@ RANDOM_FLIP = Exercise(
         Mistake(
             "each_pixel",
             flip_where(lambda images: torch.rand(images.shape) < 0.5, -1),
-            "Each pixel has a coin of its own: the picture is mixed with its mirror image, pixel by pixel. One coin "
-            "for each image.",
+            "Pixels of one image have different coins: the picture is mixed with its mirror image, bit by bit. Toss "
+            "one coin for each image.",
         ),
         Mistake(
             "in_place",
@@ -435,12 +526,13 @@ RANDOM_FLIP = Exercise(
         Mistake(
             "reseeded",
             reseeded_flip,
-            "You set the seed inside: every call tosses the same coins, so the same places of every batch are "
-            "mirrored, and everything random after it repeats as well. Leave the seed to whoever calls.",
+            "Every call mirrors the same places of the batch: either nothing is random, or the seed is set inside. "
+            "Toss new coins in every call, and leave the seed to whoever calls: set inside, it makes everything "
+            "random in the program repeat.",
         ),
     ],
     variants=[flip_by_loop, flip_by_mask, flip_by_weights],
     solved="No loop over images is needed: that is why the course's batches are fast.",
 )
 
-EXERCISES = [STRATIFIED_SPLIT, RANDOM_FLIP]
+EXERCISES = [RANDOM_FLIP, STRATIFIED_SPLIT]

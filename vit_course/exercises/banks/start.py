@@ -13,9 +13,9 @@ def mirror(image: Tensor) -> Tensor:
 
 
 def small_images() -> list[tuple]:
-    """Images (C, H, W) of different sides, odd and even, no two pixels alike."""
+    """Images (C, H, W) of different sides, odd and even, no two pixels alike, and in no order that sorting gives."""
     shapes = [(1, 2, 3), (3, 4, 6), (3, 5, 4)]
-    return [(torch.arange(10, 10 + c * h * w, dtype=torch.uint8).reshape(c, h, w),) for c, h, w in shapes]
+    return [(torch.randperm(256)[: c * h * w].to(torch.uint8).reshape(c, h, w),) for c, h, w in shapes]
 
 
 def by_index(image: Tensor) -> Tensor:

@@ -16,7 +16,6 @@ LARGEST = 1_000_000  # bytes of a notebook
 TAGS = {"setup", "example", "exercise", "hint", "solution", "nbval-ignore-output", "raises-exception"}
 A_PATH = re.compile(r"/(?:home|root|tmp|Users|work|content|private|usr|opt|mnt)/\w|[A-Z]:\\+\w")
 PARTS = ("**You will be able to**", "## Recap", "## Check yourself", "## Next")
-CHECKED = re.compile(r'\bcheck\("(\w+)"')
 
 
 def broken_links(text: str, folder: Path) -> list[str]:
@@ -148,19 +147,17 @@ def _exercises(notebook: NotebookNode) -> Problems:
     checked = None
     for index, (position, cell) in enumerate(code):
         if "exercise" in _tags(cell):
-            if not CHECKED.search(cell.source.rstrip().rsplit("\n", 1)[-1]):
+            checked = CHECK.search(cell.source)
+            if not checked:
                 yield position, 'an exercise ends in `check("name", …)`'
             if not any("solution" in _tags(later) for _, later in code[index + 1 : index + 3]):
                 yield position, "an exercise without a solution within the next two code cells"
-        elif CHECKED.search(cell.source) and "example" not in _tags(cell):
+        elif re.search(r"\bcheck\(", cell.source) and "example" not in _tags(cell):
             yield position, "a cell that checks an answer is tagged `exercise`, or `example` if it only shows how"
-        if "exercise" in _tags(cell):
-            checked = CHECK.search(cell.source)
         if "solution" in _tags(cell):
-            if checked and not re.search(
-                rf"^(def|class) {checked[2]}\b|^{checked[2]} = (?!right_or)", cell.source, re.M
-            ):
-                yield position, f"a solution defines what the exercise before it checks: {checked[2]}"
+            name = checked[2] if checked else ""
+            if checked and not re.search(rf"^(def|class) {name}\b|^{name} = (?!right_or)", cell.source, re.M):
+                yield position, f"a solution defines what the exercise before it checks: {name}"
             hidden = cell.metadata.get("jupyter", {}).get("source_hidden") and cell.metadata.get("cellView") == "form"
             if not hidden or not cell.source.startswith("# @title"):
                 yield position, "a solution is collapsed: jupyter.source_hidden, cellView form, `# @title` first"

@@ -37,7 +37,7 @@ def load(
     if size is not None and not isinstance(size, int):
         raise ValueError(f"size is {size!r}: give the side of square images in pixels, such as 64")
     if captions and name != "shapes":
-        raise ValueError(f'captions=True with {name!r}: only "shapes" has captions')
+        raise ValueError(f'captions=True with {str(name)!r}: only "shapes" has captions')
     try:
         if name == "shapes":
             from vit_course.data import shapes

@@ -42,9 +42,8 @@ CHANNELS_FIRST = Exercise(
             "reshape",
             with_reshape,
             "The shape is right, but the pictures are scrambled. `reshape` (like `view`) does not move axes: it "
-            "reads the values in memory order, red green blue red green blue …, and cuts that row into new lines. A "
-            "model would still train on such noise, only badly, and nothing would warn you. Reorder the axes "
-            "instead.",
+            "reads the values in memory order, red green blue red green blue …, and cuts that row into new lines. "
+            "No error would warn you before a model is trained on this. Reorder the axes instead.",
         ),
         Mistake(
             "reshape_to_three",

@@ -1,0 +1,257 @@
+"""The Vision Transformer (Dosovitskiy et al. 2020, arXiv:2010.11929). Parameters have timm's names."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vit_course.models.attention import MultiHeadSelfAttention
+from vit_course.models.patches import PatchEmbedding, Size, grid_size
+from vit_course.models.positions import resize_positions, sine_positions
+
+
+class QuickGELU(nn.Module):
+    """x · sigmoid(1.702 x), the approximation of GELU that OpenAI's CLIP was trained with."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.sigmoid(1.702 * x)
+
+
+ACTIVATIONS = {"gelu": nn.GELU, "gelu_tanh": lambda: nn.GELU(approximate="tanh"), "quick_gelu": QuickGELU}
+
+# Table 1 of the paper for B and L; Ti and S are DeiT's (Touvron et al. 2020, arXiv:2012.12877).
+VARIANTS = {
+    "Ti": {"dim": 192, "depth": 12, "num_heads": 3},
+    "S": {"dim": 384, "depth": 12, "num_heads": 6},
+    "B": {"dim": 768, "depth": 12, "num_heads": 12},
+    "L": {"dim": 1024, "depth": 24, "num_heads": 16},
+}
+
+
+@dataclass(frozen=True)
+class ViTConfig:
+    """What a ViT is built from; the defaults are ViT-B/16.
+
+    Raises:
+        ValueError: image_size not a multiple of patch_size, dim not a multiple of num_heads (or of 4 with sine
+            positions), or an unknown pool, positions or activation.
+    """
+
+    image_size: Size = 224  # pixels, one side or (height, width)
+    patch_size: Size = 16
+    in_channels: int = 3
+    num_classes: int = 1000  # 0: no head, the pooled token comes out
+    dim: int = 768
+    depth: int = 12
+    num_heads: int = 12
+    mlp_ratio: float = 4.0  # hidden width of the MLPs, in dims
+    dropout: float = 0.0  # after the positions, and at the end of attention and of each MLP layer
+    attention_dropout: float = 0.0  # on the attention weights
+    drop_path: float = 0.0  # probability of leaving a block's branch out; rises from 0 in the first block to this
+    pool: Literal["cls", "mean"] = "cls"  # the class token, or the mean of the patches (and then no class token)
+    positions: Literal["learned", "sine", "none"] = "learned"
+    activation: Literal["gelu", "gelu_tanh", "quick_gelu"] = "gelu"
+    qkv_bias: bool = True
+    norm_eps: float = 1e-6
+
+    def __post_init__(self) -> None:
+        grid_size(self.image_size, self.patch_size)
+        if self.dim % self.num_heads:
+            raise ValueError(f"dim {self.dim} is not a multiple of num_heads {self.num_heads}: change one of them")
+        choices = {"pool": ("cls", "mean"), "positions": ("learned", "sine", "none"), "activation": tuple(ACTIVATIONS)}
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name}={getattr(self, name)!r} is unknown: use one of {', '.join(allowed)}")
+        if self.positions == "sine" and self.dim % 4:
+            raise ValueError(
+                f"dim {self.dim} is not a multiple of 4, which sine positions need: use {self.dim // 4 * 4 + 4}"
+            )
+
+    @classmethod
+    def published(cls, name: str, **changes: object) -> "ViTConfig":
+        """A published configuration, "ViT-Ti/16" to "ViT-L/32", with what `changes` says otherwise.
+
+        >>> ViTConfig.published("ViT-B/16", num_classes=10).dim
+        768
+
+        Raises:
+            ValueError: a name that is not one of ViT-{Ti, S, B, L}/{patch}.
+            TypeError: a change to a field that does not exist.
+        """
+        variant, _, patch = name.removeprefix("ViT-").partition("/")
+        if variant not in VARIANTS or not patch.isdecimal():
+            raise ValueError(f"there is no {name!r}: use ViT-{{{', '.join(VARIANTS)}}}/16 or /32, as in ViT-B/16")
+        return dataclasses.replace(cls(patch_size=int(patch), **VARIANTS[variant]), **changes)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of patches."""
+        return grid_size(self.image_size, self.patch_size)
+
+    @property
+    def num_tokens(self) -> int:
+        """Length of the sequence: the patches, and the class token where there is one."""
+        return self.grid[0] * self.grid[1] + (self.pool == "cls")
+
+
+class MLP(nn.Module):
+    """Two linear layers with an activation between them, for each token alone: (…, dim) -> (…, dim)."""
+
+    def __init__(self, *, dim: int, hidden: int, activation: str = "gelu", dropout: float = 0.0) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(dim, hidden)
+        self.act = ACTIVATIONS[activation]()
+        self.fc2 = nn.Linear(hidden, dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.dropout(self.act(self.fc1(x)))  # (…, hidden)
+        return self.dropout(self.fc2(x))  # (…, dim)
+
+
+class DropPath(nn.Module):
+    """Leaves a branch out for some images in training: stochastic depth (Huang et al. 2016, arXiv:1603.09382).
+
+    What stays is scaled by 1 / (1 - p), so that the mean stays as it was.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return x
+        kept = torch.rand(len(x), *[1] * (x.ndim - 1), device=x.device) >= self.p
+        return x * kept / (1 - self.p)
+
+
+class EncoderBlock(nn.Module):
+    """Attention between tokens, then an MLP for each, both added to the stream: (B, N, dim) -> (B, N, dim).
+
+    Equations 2 and 3 of the paper, pre-norm: each branch reads a normalised copy of the stream and adds to it.
+    """
+
+    def __init__(
+        self,
+        *,
+        dim: int,
+        num_heads: int,
+        mlp_ratio: float = 4.0,
+        dropout: float = 0.0,
+        attention_dropout: float = 0.0,
+        drop_path: float = 0.0,
+        activation: str = "gelu",
+        qkv_bias: bool = True,
+        norm_eps: float = 1e-6,
+    ) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim, eps=norm_eps)
+        self.attn = MultiHeadSelfAttention(
+            dim=dim, num_heads=num_heads, qkv_bias=qkv_bias, attention_dropout=attention_dropout, dropout=dropout
+        )
+        self.norm2 = nn.LayerNorm(dim, eps=norm_eps)
+        self.mlp = MLP(dim=dim, hidden=int(dim * mlp_ratio), activation=activation, dropout=dropout)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        x = x + self.drop_path(self.attn(self.norm1(x), mask))  # equation 2
+        return x + self.drop_path(self.mlp(self.norm2(x)))  # equation 3
+
+
+class ViT(nn.Module):
+    """The Vision Transformer: images (B, C, H, W) -> logits (B, num_classes).
+
+    Equations 1 to 4 of the paper. Weights start from a truncated normal with standard deviation 0.02, biases at 0.
+
+    Raises:
+        ValueError: in `forward`, another number of channels or another size than the configuration's.
+    """
+
+    def __init__(self, config: ViTConfig) -> None:
+        super().__init__()
+        self.config = c = config
+        self.patch_embed = PatchEmbedding(
+            image_size=c.image_size, patch_size=c.patch_size, in_channels=c.in_channels, dim=c.dim
+        )
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, c.dim)) if c.pool == "cls" else None
+        if c.positions == "learned":
+            self.pos_embed = nn.Parameter(torch.zeros(1, c.num_tokens, c.dim))
+        else:
+            self.register_buffer("pos_embed", fixed_positions(c), persistent=False)
+        self.pos_drop = nn.Dropout(c.dropout)
+        self.blocks = nn.ModuleList(
+            EncoderBlock(
+                dim=c.dim,
+                num_heads=c.num_heads,
+                mlp_ratio=c.mlp_ratio,
+                dropout=c.dropout,
+                attention_dropout=c.attention_dropout,
+                drop_path=c.drop_path * i / max(c.depth - 1, 1),
+                activation=c.activation,
+                qkv_bias=c.qkv_bias,
+                norm_eps=c.norm_eps,
+            )
+            for i in range(c.depth)
+        )
+        self.norm = nn.LayerNorm(c.dim, eps=c.norm_eps)
+        self.head = nn.Linear(c.dim, c.num_classes) if c.num_classes else nn.Identity()
+        self.apply(initialise)
+        for token in (self.cls_token, self.pos_embed):
+            if isinstance(token, nn.Parameter):
+                nn.init.trunc_normal_(token, std=0.02)
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Equation 1, what the first block receives: (B, C, H, W) -> (B, tokens, dim), the class token first."""
+        x = self.patch_embed(images)  # (B, N, D)
+        if self.cls_token is not None:
+            x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1)  # (B, 1 + N, D)
+        return self.pos_drop(x + self.pos_embed)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Every token after the last block and its norm: (B, C, H, W) -> (B, tokens, dim)."""
+        x = self.embed(images)
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x)
+
+    def pooled(self, images: Tensor) -> Tensor:
+        """One vector an image, equation 4: (B, C, H, W) -> (B, dim)."""
+        x = self.features(images)
+        return x[:, 0] if self.config.pool == "cls" else x.mean(dim=1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.pooled(images))
+
+    def no_weight_decay(self) -> set[str]:
+        """Names of parameters that weight decay leaves out, besides biases and norms."""
+        return {"cls_token", "pos_embed"}
+
+    def resized(self, image_size: Size) -> "ViT":
+        """A ViT with the same weights for images of another size: its learned positions are interpolated."""
+        model = ViT(dataclasses.replace(self.config, image_size=image_size)).to(self.pos_embed.device)
+        weights = self.state_dict()
+        if "pos_embed" in weights:
+            weights["pos_embed"] = resize_positions(weights["pos_embed"], self.config.grid, model.config.grid)
+        model.load_state_dict(weights)
+        return model.train(self.training)
+
+
+def initialise(module: nn.Module) -> None:
+    """The initial weights of one layer: truncated normal with standard deviation 0.02, biases 0."""
+    if isinstance(module, nn.Linear | nn.Conv2d):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def fixed_positions(config: ViTConfig) -> Tensor:
+    """The positions of a configuration without learned ones, zero for the class token: (1, tokens, dim)."""
+    rows, columns = config.grid
+    patches = torch.zeros(1, rows * columns, config.dim)
+    if config.positions == "sine":
+        patches = sine_positions(config.grid, config.dim)
+    return F.pad(patches, (0, 0, config.num_tokens - rows * columns, 0))

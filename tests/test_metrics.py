@@ -1,5 +1,6 @@
 """The numbers of evaluation against scikit-learn, torchmetrics and SciPy, and against cases worked by hand."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torchmetrics.functional.classification import multiclass_accuracy, multicla
 
 from vit_course.data.batches import Batches
 from vit_course.data.dataset import Split
-from vit_course.interpret import metrics
+from vit_course.interpret import metric_plots, metrics
 
 
 @pytest.fixture
@@ -129,3 +130,26 @@ def test_predict_keeps_the_order_and_switches_dropout_off():
 def test_bad_input_is_named(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+def test_the_confusion_plot_shows_shares_of_the_true_class():
+    matrix = torch.tensor([[8, 2, 0], [0, 0, 0], [1, 0, 3]])
+    figure = metric_plots.plot_confusion(matrix, ["a", "b", "c"])
+    ax = figure.axes[0]
+    texts = {(round(t.get_position()[1]), round(t.get_position()[0])): t.get_text() for t in ax.texts}
+    assert texts == {(0, 0): "80", (0, 1): "20", (2, 0): "25", (2, 2): "75"}
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b", "c"]
+    assert np.isnan(np.ma.filled(ax.images[0].get_array(), np.nan)).sum() == 3  # the diagonal is left white
+    with pytest.raises(ValueError, match="2 names for 3 classes"):
+        metric_plots.plot_confusion(matrix, ["a", "b"])
+    plt.close("all")
+
+
+def test_the_reliability_plot_has_a_dot_for_each_bin_with_images(answers):
+    found = metrics.reliability(answers.probabilities, answers.labels, bins=10)
+    ax = metric_plots.plot_reliability(found).axes[0]
+    dots = ax.collections[-1].get_offsets()
+    dots = dots[~np.ma.getmaskarray(dots).any(axis=1)] if np.ma.isMaskedArray(dots) else dots
+    filled = found.count > 0
+    np.testing.assert_allclose(dots[np.isfinite(dots).all(axis=1)][:, 1], found.accuracy[filled])
+    plt.close("all")

@@ -18,7 +18,7 @@ ALLOWED = {
     "data": {"device"},
     "models": {"device"},
     "training": {"device", "data"},
-    "interpret": {"device", "data"},
+    "interpret": {"device", "data", "models"},
     "exercises": set(),
     "recipes": {"device", "data", "models", "training"},
     "doctor": {"device", "data"},

@@ -195,3 +195,27 @@ def test_other_data_than_the_checkpoints_is_refused(tmp_path):
     fit(small(), [batch] * 3, **options)
     with pytest.raises(ValueError, match="written with 3 batches an epoch, here are 2: resume with the same data"):
         fit(small(), [batch] * 2, epochs=2, **options)
+
+
+class Extra:
+    """Something that a run keeps besides its own parts."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def state_dict(self):
+        return {"value": self.value}
+
+    def load_state_dict(self, state):
+        self.value = state["value"]
+
+
+def test_what_is_given_along_is_kept_in_the_checkpoint(tmp_path):
+    options = {"precision": torch.float32, "live": "none", "checkpoint": tmp_path / "run.pt", "resume": True}
+    batches = [(torch.randn(4, 3, 8, 8), torch.zeros(4, dtype=torch.int64))]
+    fit(small(), batches, epochs=1, also={"extra": Extra(7)}, **options)
+    later = Extra(0)
+    fit(small(), batches, epochs=2, also={"extra": later}, **options)
+    assert later.value == 7
+    with pytest.raises(ValueError, match="holds extra, model"):
+        fit(small(), batches, epochs=2, **options)

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from vit_course.exercises import core
+from vit_course.exercises.compare import shape_text
 from vit_course.exercises.core import Complaint, Exercise, Mistake, Tolerance, build_and_run, value
 from vit_course.exercises.examine import examine
 from vit_course.exercises.show import Report
@@ -490,3 +491,8 @@ def test_in_a_notebook_one_display_with_text_and_html(session, monkeypatch, caps
     (report,) = shown
     assert repr(report).startswith("✓ toy: solved") and report._repr_html_().startswith("<div")
     assert capsys.readouterr().out == ""
+
+
+def test_an_axis_of_fixed_size_needs_no_name():
+    assert shape_text((2, 1, 12), "B 1 D") == "(B=2, 1, D=12)"
+    assert shape_text((2, 3, 12), "B 1 D") == "(B=2, 1=3, D=12)"

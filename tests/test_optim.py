@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from vit_course.training.muon import KernelMuon, Together, orthogonalised
+from vit_course.training.muon import Muon, Together, orthogonalised
 from vit_course.training.optim import adamw, hidden_weights, muon, one_cycle, parameter_groups, sgd, warm_up
 
 
@@ -66,10 +66,10 @@ def test_frozen_parameters_are_left_out():
 def test_muon_gets_the_hidden_weights_and_adamw_the_rest():
     model = Small()
     optimizer = muon(model, lr=0.02, adamw_lr=1e-3)
-    theirs, ours, rest = optimizer.optimizers
-    assert isinstance(theirs, torch.optim.Muon) and names_of(model, theirs.param_groups[0]["params"]) == ["fc.weight"]
-    assert names_of(model, ours.param_groups[0]["params"]) == ["qkv.weight"] and ours.param_groups[0]["parts"] == 3
-    assert names_of(model, ours.param_groups[1]["params"]) == ["conv.weight"]
+    hidden, rest = optimizer.optimizers
+    groups = [(group["parts"], names_of(model, group["params"])) for group in hidden.param_groups]
+    assert isinstance(hidden, Muon)
+    assert groups == [(1, ["fc.weight"]), (3, ["qkv.weight"]), (1, ["conv.weight"])]
     everything = trained_by(optimizer)
     assert sorted(names_of(model, everything)) == sorted(name for name, _ in model.named_parameters())
     assert len(everything) == len(list(model.parameters())), "a parameter is stepped twice"
@@ -90,7 +90,7 @@ def test_muon_equals_torchs_on_matrices(shape):
     start = torch.randn(shape)
     ours, theirs = nn.Parameter(start.clone()), nn.Parameter(start.clone())
     options = {"lr": 0.03, "weight_decay": 0.2, "momentum": 0.9}
-    mine, torchs = KernelMuon([ours], **options), torch.optim.Muon([theirs], **options)
+    mine, torchs = Muon([ours], **options), torch.optim.Muon([theirs], **options)
     for _ in range(4):
         ours.grad = torch.randn(shape)
         theirs.grad = ours.grad.clone()
@@ -100,6 +100,22 @@ def test_muon_equals_torchs_on_matrices(shape):
     assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
+def test_muon_takes_matrices_of_one_shape_together_and_keeps_them_apart():
+    torch.manual_seed(0)
+    starts = [torch.randn(shape) for shape in ((12, 20), (20, 12), (12, 20), (12, 20))]
+    together, alone = ([nn.Parameter(start.clone()) for start in starts] for _ in range(2))
+    gradients = [torch.randn_like(start) * 10**i for i, start in enumerate(starts)]
+    for parameters in (together, alone):
+        for p, gradient in zip(parameters[:3], gradients, strict=False):  # the last has none
+            p.grad = gradient.clone()
+    Muon(together).step()
+    for p in alone:
+        Muon([p]).step()
+    for mine, one, start in zip(together, alone, starts, strict=True):
+        assert_close(mine.detach(), one.detach(), rtol=1e-5, atol=1e-5)
+        assert torch.equal(mine, start) == (start is starts[3])
+
+
 def test_muon_sees_a_kernel_as_out_by_the_rest():
     torch.manual_seed(0)
     for layout in (torch.contiguous_format, torch.channels_last):
@@ -107,7 +123,7 @@ def test_muon_sees_a_kernel_as_out_by_the_rest():
         matrix = nn.Parameter(kernel.detach().flatten(1).clone())
         kernel.grad = torch.randn(6, 4, 3, 3).contiguous(memory_format=layout)
         matrix.grad = kernel.grad.flatten(1).clone()
-        KernelMuon([kernel]).step()
+        Muon([kernel]).step()
         torch.optim.Muon([matrix], lr=0.02, weight_decay=0.0).step()
         assert_close(kernel.detach().flatten(1), matrix.detach(), rtol=1e-5, atol=1e-5)
 
@@ -119,8 +135,8 @@ def test_muon_orthogonalises_a_fused_qkv_as_three():
     fused.grad = torch.randn(24, 8) * torch.tensor([1.0, 10.0, 100.0]).repeat_interleave(8)[:, None]
     for part, grad in zip(parts, fused.grad.chunk(3), strict=True):
         part.grad = grad.clone()
-    KernelMuon([{"params": [fused], "parts": 3}]).step()
-    KernelMuon(parts).step()
+    Muon([{"params": [fused], "parts": 3}]).step()
+    Muon(parts).step()
     assert_close(fused.detach(), torch.cat([part.detach() for part in parts]), rtol=1e-5, atol=1e-5)
 
 
@@ -130,10 +146,10 @@ def test_muon_makes_singular_values_near_one_and_keeps_kernels_norm():
     assert values.min() > 0.5 and values.max() < 1.3
     kernel = nn.Parameter(100 * torch.randn(16, 4, 3, 3))
     kernel.grad = torch.zeros_like(kernel)
-    KernelMuon([kernel], renormalise=True).step()
+    Muon([kernel], renormalise=True).step()
     assert kernel.norm().item() == pytest.approx(4, rel=1e-4)
     with pytest.raises(ValueError, match=r"shape \(5,\) in 1 parts"):
-        KernelMuon([nn.Parameter(torch.zeros(5))])
+        Muon([nn.Parameter(torch.zeros(5))])
 
 
 def test_several_optimisers_are_one_to_schedules_and_checkpoints():

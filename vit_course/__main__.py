@@ -1,4 +1,4 @@
-"""The command line: `python -m vit_course doctor`; for maintainers and teachers, `python -m vit_course notebooks …`."""
+"""The command line: `python -m vit_course doctor` and `train`; for maintainers and teachers, `notebooks …`."""
 
 import argparse
 import sys
@@ -10,6 +10,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m vit_course", description="The course's commands.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("doctor", help="one table: versions, device, memory, data, and each problem's remedy")
+    train = commands.add_parser("train", help="run a recipe; without a name, list them")
+    train.add_argument("recipe", nargs="?", metavar="RECIPE", help="such as vit-10min; all are listed if none")
+    train.add_argument("--record", action="store_true", help="write data/recorded/RECIPE.json after each seed")
+    train.add_argument("--resume", action="store_true", help="go on where a run of it was stopped")
+    train.add_argument("--seeds", type=int, help="how many runs, with seeds 0, 1, …; else as the recipe says")
+    train.add_argument("--minutes", type=float, help="as many epochs as this machine trains in that time")
     notebooks = commands.add_parser("notebooks", help="for maintainers and teachers")
     tasks = notebooks.add_subparsers(dest="task", required=True, metavar="TASK")
     for task, text in (("outputs", "run notebooks and store their outputs"), ("lint", "hold notebooks to the rules")):
@@ -35,6 +41,10 @@ def _run(options: argparse.Namespace) -> int:
         from vit_course.doctor import doctor
 
         return min(doctor(), 1)
+    if options.command == "train":
+        from vit_course.recipes.command import command
+
+        return command(options)
     if options.task == "outputs":
         from vit_course.authoring.execute import execute
 

@@ -122,11 +122,12 @@ def same_dtype(expected: object, yours: object, tolerance: Tolerance) -> bool:
 
 
 def shape_text(shape: tuple[int, ...], axes: str = "") -> str:
-    """A shape with its axes' names: shape_text((2, 6, 12), "B N D") is "(B=2, N=6, D=12)"."""
+    """A shape with its axes' names: shape_text((2, 1, 12), "B 1 D") is "(B=2, 1, D=12)"."""
     names = axes.split()
     if len(names) != len(shape):
         return str(tuple(shape))
-    return "(" + ", ".join(f"{name}={size}" for name, size in zip(names, shape, strict=True)) + ")"
+    sides = (f"{size}" if name == f"{size}" else f"{name}={size}" for name, size in zip(names, shape, strict=True))
+    return "(" + ", ".join(sides) + ")"
 
 
 def number_text(value: object) -> str:

@@ -1,5 +1,6 @@
 """Scaled dot-product attention and multi-head self-attention."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -10,7 +11,7 @@ def attention_weights(q: Tensor, k: Tensor, mask: Tensor | None = None) -> Tenso
     softmax(q kᵀ / √d), equation 1 of Vaswani et al. 2017, arXiv:1706.03762.
 
     Args:
-        mask: boolean, broadcastable to (…, N, M); where it is False a query may not look.
+        mask: boolean, broadcastable to (…, N, M); where it is False a query may not look. Each query needs one key.
     """
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)  # (…, N, M)
     if mask is not None:
@@ -27,7 +28,12 @@ def attention(q: Tensor, k: Tensor, v: Tensor, *, mask: Tensor | None = None, dr
     Args:
         mask: as in `attention_weights`.
         dropout: the probability with which a weight is set to zero; give 0 in evaluation.
+
+    Raises:
+        ValueError: a mask that is not boolean.
     """
+    if mask is not None and mask.dtype != torch.bool:
+        raise ValueError(f"mask is {mask.dtype}: give a boolean one, True where a query may look")
     if q.device.type == "cpu" and k.shape[-2] <= 512:
         weights = attention_weights(q, k, mask)
         return F.dropout(weights, dropout) @ v
@@ -46,7 +52,7 @@ class MultiHeadSelfAttention(nn.Module):
         attention_dropout: on the weights; dropout: on the output.
 
     Raises:
-        ValueError: dim not a multiple of num_heads, where head_dim is not given.
+        ValueError: dim not a multiple of num_heads, where head_dim is not given; or no head at all.
     """
 
     def __init__(
@@ -60,14 +66,14 @@ class MultiHeadSelfAttention(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        if head_dim is None and dim % num_heads:
-            heads = [h for h in range(1, dim + 1) if dim % h == 0]
-            nearest = min(heads, key=lambda h: abs(h - num_heads))
+        if num_heads < 1 or (head_dim is None and dim % num_heads):
+            divisors = [h for h in range(1, dim + 1) if dim % h == 0]
+            nearest = min(divisors, key=lambda h: abs(h - num_heads))
             raise ValueError(
-                f"dim {dim} is not a multiple of num_heads {num_heads}: use {nearest} heads, or head_dim=…"
+                f"dim {dim} is not a multiple of num_heads {num_heads}: use num_heads={nearest}, or give head_dim"
             )
         self.num_heads = num_heads
-        self.head_dim = head_dim or dim // num_heads
+        self.head_dim = dim // num_heads if head_dim is None else head_dim
         self.qkv = nn.Linear(dim, 3 * num_heads * self.head_dim, bias=qkv_bias)
         self.proj = nn.Linear(num_heads * self.head_dim, dim)
         self.attention_dropout = attention_dropout

@@ -9,8 +9,15 @@ Size = int | tuple[int, int]  # a side in pixels, or (height, width)
 
 
 def pair(size: Size) -> tuple[int, int]:
-    """(height, width) of a size given as one side or as both."""
-    return (size, size) if isinstance(size, int) else tuple(size)
+    """(height, width) of a size given as one side or as both.
+
+    Raises:
+        ValueError: more or fewer than two sides, or one below 1.
+    """
+    sides = (size, size) if isinstance(size, int) else tuple(size)
+    if len(sides) != 2 or min(sides) < 1:
+        raise ValueError(f"{size} is not a size: give one side, or (height, width), of 1 or more")
+    return sides
 
 
 def grid_size(image_size: Size, patch_size: Size) -> tuple[int, int]:
@@ -21,9 +28,9 @@ def grid_size(image_size: Size, patch_size: Size) -> tuple[int, int]:
     """
     sides = pair(image_size), pair(patch_size)
     for image_side, patch_side in zip(*sides, strict=True):
-        if patch_side < 1 or image_side < 1 or image_side % patch_side:
-            below = image_side // max(patch_side, 1) * patch_side
-            remedy = f"{below} or {below + patch_side}" if below > 0 else f"{max(patch_side, 1)}"
+        if image_side % patch_side:
+            below = image_side // patch_side * patch_side
+            remedy = f"{below} or {below + patch_side}" if below else f"{patch_side}"
             raise ValueError(f"image_size {image_side} is not a multiple of patch_size {patch_side}: use {remedy}")
     (H, W), (P, Q) = sides
     return H // P, W // Q
@@ -61,9 +68,10 @@ def unpatchify(patches: Tensor, patch_size: Size, image_size: Size) -> Tensor:
             f"patches are {tuple(patches.shape)}, but images of {rows * P}×{columns * Q} in patches of {P}×{Q} are "
             f"(B, {rows * columns}, {P * Q} · channels)"
         )
-    x = patches.reshape(len(patches), rows, columns, P, Q, -1)
+    B, C = len(patches), patches.shape[2] // (P * Q)
+    x = patches.reshape(B, rows, columns, P, Q, C)
     x = x.permute(0, 5, 1, 3, 2, 4)  # (B, C, rows, P, columns, Q)
-    return x.reshape(len(patches), -1, rows * P, columns * Q)
+    return x.reshape(B, C, rows * P, columns * Q)
 
 
 class PatchEmbedding(nn.Module):

@@ -14,10 +14,10 @@ def sine_positions(grid: Size, dim: int) -> Tensor:
     dim / 4 frequencies from 1 down to 1 / 10000 (as in Beyer et al. 2022, arXiv:2205.01580).
 
     Raises:
-        ValueError: dim is not a multiple of 4.
+        ValueError: dim is not a multiple of 4, or a side of the grid is below 1.
     """
-    if dim % 4:
-        raise ValueError(f"dim {dim} is not a multiple of 4: use {dim // 4 * 4 + 4}")
+    if dim < 4 or dim % 4:
+        raise ValueError(f"dim {dim} is not a multiple of 4 above 0: use {max(dim // 4 * 4 + 4, 4)}")
     rows, columns = pair(grid)
     frequencies = 10_000 ** -(torch.arange(dim // 4) / max(dim // 4 - 1, 1))  # (dim / 4,)
     y, x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
@@ -33,8 +33,10 @@ def resize_positions(positions: Tensor, old_grid: Size, new_grid: Size) -> Tenso
     them, such as the class token's, stay.
 
     Raises:
-        ValueError: fewer positions than the old grid has patches.
+        ValueError: positions that are not (1, tokens, dim), fewer than the old grid has patches, or a side below 1.
     """
+    if positions.ndim != 3 or len(positions) != 1:
+        raise ValueError(f"positions are {tuple(positions.shape)}, not (1, tokens, dim): give those of one sequence")
     (rows, columns), new = pair(old_grid), pair(new_grid)
     before = positions.shape[1] - rows * columns
     if before < 0:

@@ -36,8 +36,8 @@ class ViTConfig:
     """What a ViT is built from; the defaults are ViT-B/16.
 
     Raises:
-        ValueError: image_size not a multiple of patch_size, dim not a multiple of num_heads (or of 4 with sine
-            positions), or an unknown pool, positions or activation.
+        ValueError: a size or a probability out of its range, image_size not a multiple of patch_size, dim not a
+            multiple of num_heads (or of 4 with sine positions), or an unknown pool, positions or activation.
     """
 
     image_size: Size = 224  # pixels, one side or (height, width)
@@ -58,17 +58,25 @@ class ViTConfig:
     norm_eps: float = 1e-6
 
     def __post_init__(self) -> None:
+        for name in ("in_channels", "dim", "depth", "num_heads", "num_classes"):
+            least = 0 if name == "num_classes" else 1
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}: use {least} or more")
+        for name in ("dropout", "attention_dropout", "drop_path"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: it is a probability, use 0 or more, below 1")
+        if self.dim * self.mlp_ratio < 1:
+            raise ValueError(f"mlp_ratio is {self.mlp_ratio}, which leaves nothing of dim {self.dim}: 4 is usual")
         grid_size(self.image_size, self.patch_size)
         if self.dim % self.num_heads:
-            raise ValueError(f"dim {self.dim} is not a multiple of num_heads {self.num_heads}: change one of them")
+            raise ValueError(f"dim {self.dim} is not a multiple of num_heads {self.num_heads}: change one")
         choices = {"pool": ("cls", "mean"), "positions": ("learned", "sine", "none"), "activation": tuple(ACTIVATIONS)}
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}={getattr(self, name)!r} is unknown: use one of {', '.join(allowed)}")
         if self.positions == "sine" and self.dim % 4:
-            raise ValueError(
-                f"dim {self.dim} is not a multiple of 4, which sine positions need: use {self.dim // 4 * 4 + 4}"
-            )
+            more = self.dim // 4 * 4 + 4
+            raise ValueError(f"dim {self.dim} is not a multiple of 4, as sine positions need: use {more}")
 
     @classmethod
     def published(cls, name: str, **changes: object) -> "ViTConfig":
@@ -82,7 +90,7 @@ class ViTConfig:
             TypeError: a change to a field that does not exist.
         """
         variant, _, patch = name.removeprefix("ViT-").partition("/")
-        if variant not in VARIANTS or not patch.isdecimal():
+        if variant not in VARIANTS or not patch.isdecimal() or int(patch) == 0:
             raise ValueError(f"there is no {name!r}: use ViT-{{{', '.join(VARIANTS)}}}/16 or /32, as in ViT-B/16")
         return dataclasses.replace(cls(patch_size=int(patch), **VARIANTS[variant]), **changes)
 
@@ -98,10 +106,16 @@ class ViTConfig:
 
 
 class MLP(nn.Module):
-    """Two linear layers with an activation between them, for each token alone: (…, dim) -> (…, dim)."""
+    """Two linear layers with an activation between them, for each token alone: (…, dim) -> (…, dim).
+
+    Raises:
+        ValueError: an activation that is not one of ACTIVATIONS.
+    """
 
     def __init__(self, *, dim: int, hidden: int, activation: str = "gelu", dropout: float = 0.0) -> None:
         super().__init__()
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"activation={activation!r} is unknown: use one of {', '.join(ACTIVATIONS)}")
         self.fc1 = nn.Linear(dim, hidden)
         self.act = ACTIVATIONS[activation]()
         self.fc2 = nn.Linear(hidden, dim)
@@ -116,10 +130,15 @@ class DropPath(nn.Module):
     """Leaves a branch out for some images in training: stochastic depth (Huang et al. 2016, arXiv:1603.09382).
 
     What stays is scaled by 1 / (1 - p), so that the mean stays as it was.
+
+    Raises:
+        ValueError: p outside 0 … 1, or 1, which would leave nothing.
     """
 
     def __init__(self, p: float) -> None:
         super().__init__()
+        if not 0 <= p < 1:
+            raise ValueError(f"drop_path is {p}: give a probability from 0 to below 1")
         self.p = p
 
     def forward(self, x: Tensor) -> Tensor:
@@ -232,7 +251,7 @@ class ViT(nn.Module):
 
     def resized(self, image_size: Size) -> "ViT":
         """A ViT with the same weights for images of another size: its learned positions are interpolated."""
-        model = ViT(dataclasses.replace(self.config, image_size=image_size)).to(self.pos_embed.device)
+        model = ViT(dataclasses.replace(self.config, image_size=image_size)).to(self.pos_embed)
         weights = self.state_dict()
         if "pos_embed" in weights:
             weights["pos_embed"] = resize_positions(weights["pos_embed"], self.config.grid, model.config.grid)

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from vit_course.data.files import whole_file
+from vit_course.training import processes
 
 
 class Stateful(Protocol):
@@ -125,14 +126,14 @@ def resume(path: str | os.PathLike, parts: Mapping[str, Stateful]) -> None:
 
 
 class Saver:
-    """Writes a run at the moments that `fit` asks for, and nothing where there is no path."""
+    """Writes a run at the moments that `fit` asks for: where there is a path, and of several processes in the first."""
 
     def __init__(self, path: str | os.PathLike | None, parts: Mapping[str, Stateful], seconds: float) -> None:
         self.path, self.parts, self.seconds = path, parts, seconds
         self.last = time.monotonic()
 
     def save(self) -> None:
-        if self.path is not None:
+        if self.path is not None and processes.rank() == 0:
             save_run(self.path, self.parts)
             self.last = time.monotonic()
 

@@ -1,7 +1,7 @@
 """The training loop: one epoch, an evaluation, and `fit`, which is both, again and again."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from vit_course.training import checkpoint as checkpoints
 from vit_course.training.batch import check_again, check_batch, peek
+from vit_course.training.checkpoint import Stateful
 from vit_course.training.live import watch
 from vit_course.training.optim import adamw
 from vit_course.training.precision import Precision, choose_precision
@@ -101,6 +102,7 @@ def fit(
     checkpoint: str | os.PathLike | None = None,
     checkpoint_seconds: float = 60.0,
     resume: bool = False,
+    also: Mapping[str, Stateful] | None = None,
 ) -> History:
     """Train for `epochs`, look at the validation data after each, and leave the model with its best weights.
 
@@ -118,6 +120,7 @@ def fit(
             `checkpoint_seconds`.
         resume: go on from `checkpoint` where it is there, else start anew. Give the same model, data, optimizer and
             scheduler: a run that was killed then ends with the same weights, bit for bit on a CPU.
+        also: more to keep in the checkpoint, by name: whatever has `state_dict` and `load_state_dict`.
 
     Raises:
         ValueError: batches that do not fit the model (device, shape, labels), or a checkpoint of something else.
@@ -131,7 +134,7 @@ def fit(
     optimizer = optimizer or adamw(model)
     computing = choose_precision(model, first[0]) if precision is None else Precision(model, precision)
     progress = Progress(model)
-    parts = {"model": model, "optimizer": optimizer, "precision": computing, "progress": progress}
+    parts = {"model": model, "optimizer": optimizer, "precision": computing, "progress": progress, **(also or {})}
     if scheduler is not None:
         parts["scheduler"] = scheduler
     if resume and checkpoint is None:

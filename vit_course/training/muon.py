@@ -1,4 +1,4 @@
-"""Muon for what `torch.optim.Muon` does not take: convolution kernels, and matrices that are several in one."""
+"""Muon for matrices, convolution kernels and matrices that are several in one, all of one shape at a time."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -9,10 +9,11 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 
-class KernelMuon(Optimizer):
+class Muon(Optimizer):
     """Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/) for weights of two or more dimensions.
 
-    A kernel (out, in, k, k) is seen as the matrix (out, in·k·k). On matrices it equals `torch.optim.Muon`.
+    On matrices it equals `torch.optim.Muon`, which takes nothing else and goes through them one by one. A kernel
+    (out, in, k, k) is seen as the matrix (out, in·k·k).
     Each step replaces the averaged gradient by the nearly orthogonal matrix next to it, so that every direction of
     the weight moves equally far, whatever the gradient's size.
 
@@ -57,41 +58,46 @@ class KernelMuon(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is not None:
-                    self._step(p, group)
+            self._step([p for p in group["params"] if p.grad is not None], group)
         return loss
 
-    def _step(self, p: Tensor, group: dict[str, Any]) -> None:
-        state = self.state[p]
-        if "momentum_buffer" not in state:
-            state["momentum_buffer"] = torch.zeros_like(p)
-        average = state["momentum_buffer"].lerp_(p.grad, 1 - group["momentum"])
-        update = p.grad.lerp(average, group["momentum"])  # Nesterov: a step ahead of the average
-        matrices = update.reshape(group["parts"], len(p) // group["parts"], -1)  # (parts, out, in·k·k)
-        length = group["lr"] * math.sqrt(max(1, matrices.shape[1] / matrices.shape[2]))
-        update = torch.stack([orthogonalised(matrix) for matrix in matrices]).view(p.shape)
-        if group["renormalise"]:
-            p.mul_(math.sqrt(len(p)) / p.norm())
-        p.mul_(1 - group["lr"] * group["weight_decay"])
-        p.add_(update, alpha=-length)
+    def _step(self, params: list[Tensor], group: dict[str, Any]) -> None:
+        alike: dict[torch.Size, list[tuple[Tensor, Tensor]]] = {}  # a shape -> parameters and their matrices
+        for p in params:
+            state = self.state[p]
+            if "momentum_buffer" not in state:
+                state["momentum_buffer"] = torch.zeros_like(p)
+            average = state["momentum_buffer"].lerp_(p.grad, 1 - group["momentum"])
+            update = p.grad.lerp(average, group["momentum"])  # Nesterov: a step ahead of the average
+            matrices = update.reshape(group["parts"], len(p) // group["parts"], -1)  # (parts, out, in·k·k)
+            alike.setdefault(matrices.shape, []).append((p, matrices))
+        for (_, rows, columns), pairs in alike.items():
+            length = group["lr"] * math.sqrt(max(1, rows / columns))
+            updates = orthogonalised(torch.stack([matrices for _, matrices in pairs]))
+            for (p, _), update in zip(pairs, updates, strict=True):
+                if group["renormalise"]:
+                    p.mul_(math.sqrt(len(p)) / p.norm())
+                p.mul_(1 - group["lr"] * group["weight_decay"])
+                p.add_(update.reshape(p.shape), alpha=-length)
 
 
-def orthogonalised(matrix: Tensor, steps: int = 5) -> Tensor:
-    """A nearly orthogonal matrix next to `matrix` (rows, columns), in bfloat16: same singular vectors, values near 1.
+def orthogonalised(matrices: Tensor, steps: int = 5) -> Tensor:
+    """Nearly orthogonal matrices next to `matrices` (…, rows, columns), in bfloat16: singular values near 1.
 
     Newton–Schulz: x -> a·x + b·x³ + c·x⁵ acts on the singular values alone. These coefficients are the steepest at 0
-    for which the values stay within about 0.7 … 1.2; exact ones are not needed.
+    for which the values stay within about 0.7 … 1.2; exact ones are not needed. Matrices of one shape go together:
+    small ones, one at a time, would cost a small network more than its gradients.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = matrix.bfloat16()
-    if tall := len(x) > len(x.T):
-        x = x.T  # the products below are as large as the number of rows
-    x = x / x.norm().clamp(min=1e-7)  # no singular value above 1
+    *leading, rows, columns = matrices.shape
+    x = matrices.bfloat16().reshape(-1, rows, columns)
+    if tall := rows > columns:
+        x = x.transpose(1, 2)  # the products below are as large as the number of rows
+    x = x / x.flatten(1).norm(dim=1).clamp(min=1e-7)[:, None, None]  # no singular value above 1
     for _ in range(steps):
-        square = x @ x.T
-        x = torch.addmm(x, torch.addmm(square, square, square, beta=b, alpha=c), x, beta=a)
-    return x.T if tall else x
+        square = x @ x.transpose(1, 2)
+        x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=b, alpha=c), x, beta=a)
+    return (x.transpose(1, 2) if tall else x).reshape(*leading, rows, columns)
 
 
 class Together(Optimizer):

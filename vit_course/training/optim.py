@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
 
-from vit_course.training.muon import KernelMuon, Together
+from vit_course.training.muon import Muon, Together
 
 NOT_DECAYED = {"cls_token", "pos_embed"}  # besides biases, norms and what a model's `no_weight_decay` names
 NORMS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.modules.batchnorm._NormBase)
@@ -42,14 +42,14 @@ def muon(
 ) -> Optimizer:
     """Muon for hidden matrices and kernels, AdamW for the rest: biases, norms, embeddings, first and last layer.
 
-    Matrices go to `torch.optim.Muon`; kernels, and a fused qkv as its three matrices, to our `KernelMuon`.
+    A kernel counts as a matrix, a fused qkv as three; see `training.muon.Muon`.
 
     Args:
         lr: of the Muons; adamw_lr, betas: of AdamW. Measured to work: adamw_lr 2e-3 for ViTs, 5e-3 for VGGs.
         weight_decay: of both; biases, norms and the like have none.
         not_hidden: names of modules whose weights go to AdamW. None: the first and the last Linear or Conv2d in the
             order in which the model registers them.
-        renormalise: see `KernelMuon`; for kernels alone.
+        renormalise: see `Muon`; for kernels alone.
 
     Raises:
         ValueError: a name in `not_hidden` that the model does not have, or a model without hidden weights.
@@ -61,14 +61,11 @@ def muon(
             fused.append(p)
         else:
             (matrices if p.ndim == 2 else kernels).append(p)
-    if not (fused or matrices or kernels):
+    groups = [{"params": matrices}, {"params": fused, "parts": 3}, {"params": kernels, "renormalise": renormalise}]
+    groups = [group for group in groups if group["params"]]
+    if not groups:
         raise ValueError("the model has no hidden matrix or kernel to train with Muon: use adamw(model)")
-    optimizers: list[Optimizer] = []
-    if matrices:
-        optimizers.append(torch.optim.Muon(matrices, lr=lr, weight_decay=weight_decay))
-    groups = [{"params": fused, "parts": 3}, {"params": kernels, "renormalise": renormalise}]
-    if groups := [group for group in groups if group["params"]]:
-        optimizers.append(KernelMuon(groups, lr=lr, weight_decay=weight_decay))
+    optimizers: list[Optimizer] = [Muon(groups, lr=lr, weight_decay=weight_decay)]
     if rest := parameter_groups(model, weight_decay, without=[*fused, *matrices, *kernels]):
         optimizers.append(torch.optim.AdamW(rest, lr=adamw_lr, betas=betas))
     return Together(*optimizers)

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from vit_course.training import processes
+
 CAUSES = (
     "Likely causes, the likeliest first: a learning rate that is too high (try a tenth of it, or a warm-up); nan or "
     "inf in the images, such as after a division by a standard deviation of 0; a division by 0 or a logarithm of 0 in "
@@ -55,7 +57,7 @@ class Tally:
             self._check(self.loss.item(), self.finite.item())
 
     def metrics(self) -> Metrics:
-        """Means over the samples so far.
+        """Means over the samples so far, of all processes that train together.
 
         Raises:
             ValueError: there were none.
@@ -63,9 +65,10 @@ class Tally:
         """
         if not self.samples:
             raise ValueError("there was no batch: is the data empty, or an iterator that was used up before?")
-        loss, correct, finite = torch.stack([self.loss, self.correct, self.finite]).tolist()
-        self._check(loss, finite)
-        return Metrics(loss / self.samples, correct / self.samples)
+        sums = torch.stack([self.loss, self.correct, torch.full_like(self.correct, self.samples)])
+        loss, correct, samples = processes.total(sums.double()).tolist()
+        self._check(loss, float(self.finite))
+        return Metrics(loss / samples, correct / samples)
 
     def _check(self, loss: float, finite: float) -> None:
         if not math.isfinite(loss):

@@ -1,0 +1,185 @@
+"""Published weights in our own classes: from a folder, a file or the Hugging Face hub."""
+
+import dataclasses
+import json
+import math
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from vit_course.models.layouts import convert, layout_of, shortened
+from vit_course.models.patches import pair
+from vit_course.models.preprocess import Preprocess, from_timm, from_transformers
+from vit_course.models.vit import ViT, ViTConfig
+from vit_course.models.weight_files import download, metadata_of, read_folder, read_json, read_weights
+
+__all__ = ["convert", "layout_of", "load_pretrained", "save_pretrained"]
+
+Loaded = tuple[nn.Module, Preprocess]
+# Names of activations in transformers and timm -> ours. "gelu_new" and its kin are all the approximation by tanh.
+ACTS = {"gelu": "gelu", "gelu_python": "gelu", "quick_gelu": "quick_gelu", "quickgelu": "quick_gelu"} | dict.fromkeys(
+    ("gelu_new", "gelu_pytorch_tanh", "gelu_fast", "gelu_accurate", "gelu_tanh"), "gelu_tanh"
+)
+TIMM = {  # what timm's names of architectures stand for
+    "tiny": {"dim": 192, "depth": 12, "num_heads": 3},
+    "small": {"dim": 384, "depth": 12, "num_heads": 6},
+    "base": {"dim": 768, "depth": 12, "num_heads": 12},
+    "large": {"dim": 1024, "depth": 24, "num_heads": 16},
+    "huge": {"dim": 1280, "depth": 32, "num_heads": 16},
+}
+TIMM_FIELDS = {  # timm's arguments -> fields of ViTConfig
+    "img_size": "image_size",
+    "in_chans": "in_channels",
+    "embed_dim": "dim",
+    "proj_drop_rate": "dropout",
+    "attn_drop_rate": "attention_dropout",
+    "drop_path_rate": "drop_path",
+} | {same: same for same in ("patch_size", "num_classes", "depth", "num_heads", "mlp_ratio", "qkv_bias")}
+
+
+def load_pretrained(source: str | os.PathLike) -> Loaded:
+    """A network with published weights, in evaluation mode, and what its images go through before.
+
+    >>> model, preprocess = load_pretrained("google/vit-base-patch16-224")
+    >>> model(preprocess(photo)).softmax(-1)  # of preprocess.classes
+
+    Args:
+        source: a folder with `config.json` and weights (safetensors in one file or several, or `pytorch_model.bin`) as
+            transformers and timm save them; such a file of weights, with its `config.json` beside it; a file of
+            `save_pretrained`; or "owner/name" on the hub, which is downloaded once (not where the environment
+            variable `VIT_COURSE_OFFLINE` is set). A folder or file comes before a hub id of the same name.
+
+    Raises:
+        FileNotFoundError: nothing is there, on this machine or on the hub.
+        ValueError: a file that is damaged or holds code; a kind of network that is not here; weights that do not fit
+            their configuration.
+    """
+    path = Path(source) if Path(source).exists() else download(os.fspath(source))
+    folder = path if path.is_dir() else path.parent
+    own = {} if path.is_dir() else metadata_of(path)
+    if "kind" in own:
+        return read_ours(own, path)
+    state = read_folder(path) if path.is_dir() else read_weights(path)
+    config = read_json(folder / "config.json")
+    kind = config.get("model_type", "timm" if "architecture" in config else None)
+    if kind not in READERS:
+        known = ", ".join(READERS)
+        raise ValueError(f"{folder / 'config.json'} is of kind {kind!r}, not of one that is here: {known}")
+    said = folder / "preprocessor_config.json"
+    model, weights, preprocess = READERS[kind](config, state, read_json(said) if said.exists() else {})
+    return filled(model, weights, path), preprocess
+
+
+def save_pretrained(model: ViT, path: str | os.PathLike, preprocess: Preprocess) -> None:
+    """Write a ViT of ours as one safetensors file that knows its configuration; `load_pretrained` reads it.
+
+    Raises:
+        ValueError: a name that does not end in .safetensors.
+    """
+    from safetensors.torch import save_file
+
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise ValueError(f"{path} does not end in .safetensors: the form in which weights are written here")
+    metadata = {"kind": type(model).__name__}
+    metadata["config"] = json.dumps(dataclasses.asdict(model.config))
+    metadata["preprocess"] = json.dumps(dataclasses.asdict(preprocess))
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # so that `path` is written whole or not at all
+    save_file(tensors, temporary, metadata)
+    os.replace(temporary, path)
+
+
+def read_ours(metadata: Mapping[str, str], path: Path) -> Loaded:
+    """A file of `save_pretrained`. JSON makes lists of tuples."""
+    if metadata["kind"] != "ViT":
+        raise ValueError(f"{path} holds a {metadata['kind']}, which is not here: ViT is")
+    config, preprocess = (json.loads(metadata[key]) for key in ("config", "preprocess"))
+    fields = ({k: tuple(v) if isinstance(v, list) else v for k, v in said.items()} for said in (config, preprocess))
+    model, preprocess = (kind(**said) for kind, said in zip((ViTConfig, Preprocess), fields, strict=True))
+    return filled(ViT(model), read_weights(path), path), preprocess
+
+
+def filled(model: nn.Module, weights: Mapping[str, Tensor], path: Path) -> nn.Module:
+    """The model with these weights, in evaluation mode."""
+    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    wrong = [f"{name} is missing" for name in wanted if name not in found]
+    wrong += [f"{name} is too much" for name in found if name not in wanted]
+    wrong += [f"{n} is {found[n]} instead of {wanted[n]}" for n in wanted if n in found and found[n] != wanted[n]]
+    if wrong:
+        raise ValueError(f"the weights in {path} do not fit their configuration: {shortened(wrong)}")
+    model.load_state_dict(weights)
+    return model.eval()
+
+
+def mlp_ratio(hidden: int, dim: int) -> float:
+    """The ratio from which ViTConfig makes this hidden width again, in spite of rounding."""
+    return hidden / dim if int(dim * (hidden / dim)) == hidden else math.nextafter(hidden / dim, math.inf)
+
+
+def _transformers_vit(config: Mapping[str, Any], state: dict[str, Tensor], said: Mapping[str, Any]) -> tuple:
+    """transformers' ViTForImageClassification or ViTModel; a pooler, which no classifier uses, is left out."""
+    state = {name: tensor for name, tensor in state.items() if not re.match(r"(vit\.)?pooler\.", name)}
+    weights = convert(state, source="transformers")
+    labels = config.get("num_labels", len(config.get("id2label", {})) or 2)  # two are what it does not write down
+    dim, hidden = config.get("hidden_size", 768), config.get("intermediate_size", 3072)
+    ours = ViTConfig(
+        image_size=pair(config.get("image_size", 224)),
+        patch_size=pair(config.get("patch_size", 16)),
+        in_channels=config.get("num_channels", 3),
+        num_classes=labels if "head.weight" in weights else 0,
+        dim=dim,
+        depth=config.get("num_hidden_layers", 12),
+        num_heads=config.get("num_attention_heads", 12),
+        mlp_ratio=mlp_ratio(hidden, dim),
+        dropout=config.get("hidden_dropout_prob", 0.0),
+        attention_dropout=config.get("attention_probs_dropout_prob", 0.0),
+        activation=_activation(config.get("hidden_act", "gelu")),
+        qkv_bias=config.get("qkv_bias", True),
+        norm_eps=config.get("layer_norm_eps", 1e-12),
+    )
+    return ViT(ours), weights, from_transformers(config, said)
+
+
+def _timm_vit(config: Mapping[str, Any], state: dict[str, Tensor], _: Mapping[str, Any]) -> tuple:
+    """timm's VisionTransformer where it is plain: no registers, no layer scale, no norm after the pooling."""
+    name = config["architecture"]
+    match = re.fullmatch(rf"(?:vit|deit)_({'|'.join(TIMM)})_patch(\d+)_(\d+)(?:_in21k)?", name)
+    if not match:
+        raise ValueError(f"timm's architecture {name!r} is not here: vit_base_patch16_224 and its like are")
+    variant, patch, image = match.groups()
+    args = {key: config[key] for key in ("num_classes", "global_pool") if key in config} | config.get("model_args", {})
+    pooling = (args.pop("global_pool", "token"), args.pop("class_token", True), args.pop("fc_norm", None))
+    if pooling not in (("token", True, None), ("token", True, False), ("avg", False, False)):
+        raise ValueError(
+            "global_pool, class_token and fc_norm are {!r}, {!r}, {!r}: the class token is here, and the mean of the "
+            "patches after the norm (class_token=False, global_pool='avg', fc_norm=False)".format(*pooling)
+        )
+    activation = _activation(args.pop("act_layer", None) or "gelu")
+    strange = [
+        key for key, value in args.items() if key not in TIMM_FIELDS and value not in (None, False, 0, "", "learn")
+    ]
+    if strange:
+        raise ValueError(f"timm's {shortened(strange)} is not here: a plain ViT has none")
+    said = {TIMM_FIELDS[key]: value for key, value in args.items() if key in TIMM_FIELDS}
+    sizes = {key: pair(said.pop(key, int(usual))) for key, usual in (("image_size", image), ("patch_size", patch))}
+    pool = "cls" if pooling[0] == "token" else "mean"
+    ours = ViTConfig(**TIMM[variant] | {"num_classes": 1000} | said, **sizes, pool=pool, activation=activation)
+    return ViT(ours), convert(state, source="timm"), from_timm(config, ours.image_size)
+
+
+# How each kind of network is read, by `model_type` in config.json (timm's files have none):
+# (config.json, its state dict, preprocessor_config.json) -> (model, state dict in the model's names, Preprocess).
+READERS = {"vit": _transformers_vit, "timm": _timm_vit}
+
+
+def _activation(name: str) -> str:
+    if name not in ACTS:
+        raise ValueError(f"the activation {name!r} is not here: {', '.join(ACTS)} are")
+    return ACTS[name]

@@ -94,7 +94,8 @@ def predictions_by_layer(model: nn.Module, images: Tensor) -> Tensor:
     names = ["pos_drop", *[f"blocks.{i}" for i in range(len(model.blocks))]]
     with activations(model, names) as store:
         model(images)
-    return torch.stack([model.head(model.pool(model.norm(store[name]))) for name in names])
+    streams = torch.stack([model.norm(store[name]) for name in names])  # (depth + 1, B, N, D)
+    return model.head(streams[:, :, 0] if model.config.pool == "cls" else streams.mean(dim=2))
 
 
 def position_similarity(model: nn.Module) -> Tensor:

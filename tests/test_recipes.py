@@ -20,10 +20,11 @@ from torch.nn import functional as F
 from vit_course.__main__ import main
 from vit_course.data import load
 from vit_course.data.batches import Batches
+from vit_course.models.vit import ViT, ViTConfig
 from vit_course.recipes import RECIPES, AdamW, Recipe, named, record_of, records
 from vit_course.recipes import run as running
 from vit_course.recipes.run import Mirrored, Stopwatch, in_minutes, train
-from vit_course.recipes.starts import STARTS, sine, whiten
+from vit_course.recipes.starts import STARTS, fan_in, sine, whiten
 from vit_course.training import checkpoint
 
 PROGRAM = Path(__file__).with_name("recipe_run.py")
@@ -115,7 +116,7 @@ def test_a_recipe_prints_every_field():
         ({"label_smoothing": -0.1}, "label_smoothing -0.1"),
         ({"precision": "float8"}, "precision is 'float8': use one of float32, bfloat16, float16"),
         ({"then": "up"}, "then is 'up': use one of linear, cosine"),
-        ({"starts": ("warm",)}, "there is no start 'warm': use one of whiten, sine"),
+        ({"starts": ("warm",)}, "there is no start 'warm': use one of fan_in, whiten, sine"),
     ],
 )
 def test_a_recipe_out_of_range_is_named(changes, message):
@@ -182,6 +183,20 @@ def test_sine_positions_are_a_start_for_learned_ones_and_leave_the_class_token()
     fixed = dataclasses.replace(TINY, model=dataclasses.replace(TINY.model, positions="none"), starts=("sine",))
     with pytest.raises(ValueError, match="is for a ViT with learned positions"):
         fixed.build(load_like_8(), 0)
+
+
+def test_fan_in_gives_each_matrix_of_the_blocks_the_deviation_of_its_inputs():
+    torch.manual_seed(0)
+    model = ViT(ViTConfig(image_size=8, patch_size=4, num_classes=10, dim=64, depth=2, num_heads=4))
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    fan_in(model, None)
+    for name, weight in model.state_dict().items():
+        if name.startswith("blocks") and weight.ndim == 2:
+            assert weight.std().item() == pytest.approx(weight.shape[1] ** -0.5, rel=0.05), name
+        else:
+            assert torch.equal(weight, before[name]), name
+    with pytest.raises(ValueError, match="is for a ViT's blocks"):
+        fan_in(torch.nn.Linear(2, 2), None)
 
 
 def load_like_8():

@@ -4,6 +4,7 @@
 """
 
 import functools
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from vit_course.models.layouts import convert
 from vit_course.models.pretrained import load_pretrained

@@ -32,9 +32,7 @@ class Preprocess:
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)  # of each channel, on the scale 0…1
     std: tuple[float, ...] = (0.5, 0.5, 0.5)
     interpolation: str = "bilinear"
-    cover: tuple[int, int] | None = (
-        None  # resize to cover this, in proportion, and cut the centre out; None: only resize
-    )
+    cover: tuple[int, int] | None = None  # resize to cover this, in proportion, cut the centre out; None: only resize
     scale: float = 1 / 255  # what 0…255 is multiplied by
     classes: tuple[str, ...] = ()  # what the logits stand for, where the file says so
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from vit_course.models.layouts import convert, layout_of, shortened
 from vit_course.models.patches import pair
 from vit_course.models.preprocess import Preprocess, from_timm, from_transformers
-from vit_course.models.vit import ViT, ViTConfig
+from vit_course.models.vit import VARIANTS, ViT, ViTConfig
 from vit_course.models.weight_files import download, metadata_of, read_folder, read_json, read_weights
 
 __all__ = ["convert", "layout_of", "load_pretrained", "save_pretrained"]
@@ -25,10 +25,10 @@ ACTS = {"gelu": "gelu", "gelu_python": "gelu", "quick_gelu": "quick_gelu", "quic
     ("gelu_new", "gelu_pytorch_tanh", "gelu_fast", "gelu_accurate", "gelu_tanh"), "gelu_tanh"
 )
 TIMM = {  # what timm's names of architectures stand for
-    "tiny": {"dim": 192, "depth": 12, "num_heads": 3},
-    "small": {"dim": 384, "depth": 12, "num_heads": 6},
-    "base": {"dim": 768, "depth": 12, "num_heads": 12},
-    "large": {"dim": 1024, "depth": 24, "num_heads": 16},
+    "tiny": VARIANTS["Ti"],
+    "small": VARIANTS["S"],
+    "base": VARIANTS["B"],
+    "large": VARIANTS["L"],
     "huge": {"dim": 1280, "depth": 32, "num_heads": 16},
 }
 TIMM_FIELDS = {  # timm's arguments -> fields of ViTConfig

@@ -61,8 +61,9 @@ def sine(model: nn.Module, images: Tensor, size: float = 0.3) -> None:
 def fan_in(model: nn.Module, images: Tensor) -> None:
     """Start every matrix of a ViT's blocks with deviation 1 / √inputs, so that a branch is as large as what it reads.
 
-    The usual 0.02 is about that where a token has 768 numbers or more; in a narrow ViT it makes each branch so faint
-    that the first epochs go into making it heard.
+    At 768 numbers a token that is 0.036, near the usual 0.02; at 128 it is 0.09. Tried with one seed each, it is no
+    rule: on Shapes, from plain embeddings, 68 against 53 % after 5 epochs; on CIFAR-10 with the other two starts, 62
+    against 71 % after 2. No recipe uses it yet.
 
     Raises:
         ValueError: the model has no blocks.

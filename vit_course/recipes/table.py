@@ -1,7 +1,8 @@
 """The recipes by name.
 
-Budgets are in epochs, so that a run is the same everywhere; a name's minutes are what they take on two CPU cores with
-AVX512-BF16 and nothing beside them. Both nets of a budget get the same images, the same augmentation, the same loss.
+Budgets are in epochs, so that a run is the same everywhere; a name's minutes are reckoned for two CPU cores with
+AVX512-BF16 from the speed of one, and not yet measured: the records will say.
+Both nets of a budget get the same images, the same augmentation, the same loss.
 """
 
 from dataclasses import replace

@@ -41,7 +41,7 @@ def start(device: torch.device) -> torch.device:
 
 def stop() -> None:
     """Leave the other processes, if there are any."""
-    if count() > 1 or (dist.is_available() and dist.is_initialized()):
+    if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
 
 

@@ -20,7 +20,7 @@ ALLOWED = {
     "training": {"device", "data"},
     "interpret": {"device", "data", "models"},
     "exercises": set(),
-    "recipes": {"device", "data", "models", "training"},
+    "recipes": {"device", "data", "models", "training", "interpret"},
     "doctor": {"device", "data"},
     "authoring": {"device", "data", "exercises"},
 }

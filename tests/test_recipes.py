@@ -15,15 +15,19 @@ import pytest
 import torch
 from recipe_data import write_folder
 from recipe_run import TINY
+from safetensors.torch import load_file
 from torch.nn import functional as F
 
 from vit_course.__main__ import main
 from vit_course.data import load
 from vit_course.data.batches import Batches
+from vit_course.models.pretrained import load_pretrained
+from vit_course.models.small_vgg import SmallVGGConfig
 from vit_course.models.vit import ViT, ViTConfig
 from vit_course.recipes import RECIPES, AdamW, Recipe, named, record_of, records
 from vit_course.recipes import run as running
-from vit_course.recipes.run import Mirrored, Stopwatch, in_minutes, train
+from vit_course.recipes.records import predictions_of, weights_of
+from vit_course.recipes.run import Mirrored, Stopwatch, in_minutes, ship, train
 from vit_course.recipes.starts import STARTS, fan_in, sine, whiten
 from vit_course.training import checkpoint
 
@@ -267,6 +271,27 @@ def test_a_run_is_what_its_recipe_says(folder, data):
     assert not (data / "runs" / "tiny-0.pt").exists(), "the checkpoint of a finished run stays behind"
 
 
+@pytest.mark.parametrize("model", [TINY.model, SmallVGGConfig(stem=4, widths=(8, 8))])
+def test_weights_that_come_with_the_course_say_the_same_when_they_are_read_again(folder, data, tmp_path, model):
+    recipe = tiny(folder, model=model, starts=(), seeds=1)
+    quietly(recipe, record=True, folder=tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"no weights of 'tiny' come with .* those of: none"):
+        weights_of("tiny", tmp_path)
+    assert ship(recipe, folder=tmp_path) == weights_of("tiny", tmp_path)
+    assert weights_of("tiny", tmp_path).stat().st_size < 0.7 * (data / "runs" / "tiny-0.safetensors").stat().st_size
+    shipped, preprocess = load_pretrained(weights_of("tiny", tmp_path))
+    test, said = load(folder).test, predictions_of("tiny", tmp_path)
+    assert next(shipped.parameters()).dtype == torch.float32 and preprocess.classes == tuple(load(folder).classes)
+    with torch.no_grad():
+        torch.testing.assert_close(said.logits, shipped(preprocess(test.images)), rtol=2e-3, atol=2e-3)
+    assert torch.equal(said.labels, test.labels)
+
+
+def test_a_run_that_is_not_there_cannot_come_with_the_course(folder, data, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"tiny-3\.safetensors is not there: .* train tiny --ship"):
+        ship(tiny(folder), seed=3, folder=tmp_path)
+
+
 def test_the_record_holds_the_recipe_every_seed_and_where_it_ran(folder, data, tmp_path, capsys):
     recipe = tiny(folder)
     runs = quietly(recipe, record=True, folder=tmp_path)
@@ -333,7 +358,8 @@ def test_a_run_that_is_killed_and_resumed_ends_as_the_uninterrupted_one(folder, 
             done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=110)
             assert done.returncode == (-9 if kill_at else 0), done.stderr
         runs = record_of("tiny", tmp_path / name)["runs"]
-        weights = [(tmp_path / name / "runs" / f"tiny-{seed}.safetensors").read_bytes() for seed in (0, 1)]
+        files = [tmp_path / name / "runs" / f"tiny-{seed}.safetensors" for seed in (0, 1)]
+        weights = [{key: tensor.tolist() for key, tensor in load_file(file).items()} for file in files]
         ends[name] = weights, [(run["curve"], run["test_loss"], run["test_accuracy"]) for run in runs]
     assert ends["whole"] == ends["killed"]
 

@@ -13,6 +13,7 @@ def main(arguments: list[str] | None = None) -> int:
     train = commands.add_parser("train", help="run a recipe; without a name, list them")
     train.add_argument("recipe", nargs="?", metavar="RECIPE", help="such as vit-10min; all are listed if none")
     train.add_argument("--record", action="store_true", help="write data/recorded/RECIPE.json after each seed")
+    train.add_argument("--ship", action="store_true", help="--record, and put seed 0's weights beside the record")
     train.add_argument("--resume", action="store_true", help="go on where a run of it was stopped")
     train.add_argument("--seeds", type=int, help="how many runs, with seeds 0, 1, …; else as the recipe says")
     train.add_argument("--minutes", type=float, help="as many epochs as this machine trains in that time")

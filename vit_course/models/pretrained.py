@@ -9,17 +9,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from vit_course.models.layouts import convert, layout_of, shortened
 from vit_course.models.patches import pair
 from vit_course.models.preprocess import Preprocess, from_timm, from_transformers
+from vit_course.models.small_vgg import SmallVGG, SmallVGGConfig
 from vit_course.models.vit import VARIANTS, ViT, ViTConfig
 from vit_course.models.weight_files import download, metadata_of, read_folder, read_json, read_weights
 
 __all__ = ["convert", "layout_of", "load_pretrained", "save_pretrained"]
 
 Loaded = tuple[nn.Module, Preprocess]
+OURS = {"ViT": (ViT, ViTConfig), "SmallVGG": (SmallVGG, SmallVGGConfig)}  # what `save_pretrained` writes
 # Names of activations in transformers and timm -> ours. "gelu_new" and its kin are all the approximation by tanh.
 ACTS = {"gelu": "gelu", "gelu_python": "gelu", "quick_gelu": "quick_gelu", "quickgelu": "quick_gelu"} | dict.fromkeys(
     ("gelu_new", "gelu_pytorch_tanh", "gelu_fast", "gelu_accurate", "gelu_tanh"), "gelu_tanh"
@@ -74,11 +77,16 @@ def load_pretrained(source: str | os.PathLike) -> Loaded:
     return filled(model, weights, path), preprocess
 
 
-def save_pretrained(model: ViT, path: str | os.PathLike, preprocess: Preprocess) -> None:
-    """Write a ViT of ours as one safetensors file that knows its configuration; `load_pretrained` reads it.
+def save_pretrained(
+    model: ViT | SmallVGG, path: str | os.PathLike, preprocess: Preprocess, *, dtype: torch.dtype | None = None
+) -> None:
+    """Write a network of ours as one safetensors file that knows its configuration; `load_pretrained` reads it.
+
+    Args:
+        dtype: what floating-point numbers are written as: float16 halves the file, and rounds. None: as they are.
 
     Raises:
-        ValueError: a name that does not end in .safetensors.
+        ValueError: a name that does not end in .safetensors, or a network of another kind.
     """
     from safetensors.torch import save_file
 
@@ -86,9 +94,12 @@ def save_pretrained(model: ViT, path: str | os.PathLike, preprocess: Preprocess)
     if path.suffix != ".safetensors":
         raise ValueError(f"{path} does not end in .safetensors: the form in which weights are written here")
     metadata = {"kind": type(model).__name__}
+    if metadata["kind"] not in OURS:
+        raise ValueError(f"a {metadata['kind']} is not written here: {', '.join(OURS)} are")
     metadata["config"] = json.dumps(dataclasses.asdict(model.config))
     metadata["preprocess"] = json.dumps(dataclasses.asdict(preprocess))
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
+    tensors = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # so that `path` is written whole or not at all
     save_file(tensors, temporary, metadata)
@@ -97,12 +108,13 @@ def save_pretrained(model: ViT, path: str | os.PathLike, preprocess: Preprocess)
 
 def read_ours(metadata: Mapping[str, str], path: Path) -> Loaded:
     """A file of `save_pretrained`. JSON makes lists of tuples."""
-    if metadata["kind"] != "ViT":
-        raise ValueError(f"{path} holds a {metadata['kind']}, which is not here: ViT is")
+    if metadata["kind"] not in OURS:
+        raise ValueError(f"{path} holds a {metadata['kind']}, which is not here: {', '.join(OURS)} are")
+    network, configuration = OURS[metadata["kind"]]
     config, preprocess = (json.loads(metadata[key]) for key in ("config", "preprocess"))
     fields = ({k: tuple(v) if isinstance(v, list) else v for k, v in said.items()} for said in (config, preprocess))
-    model, preprocess = (kind(**said) for kind, said in zip((ViTConfig, Preprocess), fields, strict=True))
-    return filled(ViT(model), read_weights(path), path), preprocess
+    config, preprocess = (kind(**said) for kind, said in zip((configuration, Preprocess), fields, strict=True))
+    return filled(network(config), read_weights(path), path), preprocess
 
 
 def filled(model: nn.Module, weights: Mapping[str, Tensor], path: Path) -> nn.Module:

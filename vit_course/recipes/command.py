@@ -4,7 +4,7 @@ import argparse
 import os
 
 from vit_course.recipes.recipe import named
-from vit_course.recipes.run import in_minutes, train
+from vit_course.recipes.run import in_minutes, ship, train
 from vit_course.recipes.table import RECIPES
 
 
@@ -12,7 +12,7 @@ def command(options: argparse.Namespace) -> int:
     """Run what the command line says; returns its exit status.
 
     Raises:
-        ValueError: an unknown recipe, `--record` together with `--minutes`, or seeds below 1.
+        ValueError: an unknown recipe, `--record` or `--ship` together with `--minutes`, or seeds below 1.
     """
     if options.recipe is None:
         width = max(map(len, RECIPES))
@@ -22,10 +22,12 @@ def command(options: argparse.Namespace) -> int:
     if options.seeds is not None and options.seeds < 1:
         raise ValueError(f"--seeds is {options.seeds}: give 1 or more")
     if options.minutes is not None:
-        if options.record:
-            raise ValueError("--record with --minutes: a record is of the recipe as it stands; leave one of them out")
+        if options.record or options.ship:
+            raise ValueError("--record or --ship with --minutes: they are of the recipe as it stands; leave one out")
         recipe = in_minutes(recipe, options.minutes)
     if os.environ.get("RANK", "0") == "0":
         print(recipe, flush=True)
-    train(recipe, seeds=options.seeds, record=options.record, resume=options.resume)
+    train(recipe, seeds=options.seeds, record=options.record or options.ship, resume=options.resume)
+    if options.ship and os.environ.get("RANK", "0") == "0":
+        print(f"{ship(recipe)} comes with the course now")
     return 0

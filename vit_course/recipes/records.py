@@ -8,9 +8,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from vit_course.data.files import whole_file
+from vit_course.interpret.metrics import Predictions
 from vit_course.recipes.recipe import Recipe
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +37,40 @@ def record_of(name: str, folder: str | os.PathLike | None = None) -> dict[str, A
             f"there is no record of {name!r}; recorded: {there}. `python -m vit_course train {name} --record` makes one"
         )
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def weights_of(name: str, folder: str | os.PathLike | None = None) -> Path:
+    """The file with the weights that come with the course, of the recipe's run with seed 0; for `load_pretrained`.
+
+    >>> model, preprocess = load_pretrained(weights_of("vgg-10min"))
+
+    Raises:
+        FileNotFoundError: none come with that recipe.
+    """
+    return _shipped(name, ".safetensors", folder)
+
+
+def predictions_of(name: str, folder: str | os.PathLike | None = None) -> Predictions:
+    """What those weights say of every test image of the recipe's dataset: their logits, rounded to float16.
+
+    So the course can look at real results where the images themselves are not.
+
+    Raises:
+        FileNotFoundError: none come with that recipe.
+    """
+    with np.load(_shipped(name, ".npz", folder)) as arrays:
+        return Predictions(torch.from_numpy(arrays["logits"]).float(), torch.from_numpy(arrays["labels"]).long())
+
+
+def _shipped(name: str, suffix: str, folder: str | os.PathLike | None) -> Path:
+    path = (Path(folder or FOLDER) / name).with_suffix(suffix)
+    if not path.is_file():
+        there = ", ".join(sorted(file.stem for file in path.parent.glob(f"*{suffix}"))) or "none"
+        raise FileNotFoundError(
+            f"no weights of {name!r} come with the course; there are those of: {there}. "
+            f"`python -m vit_course train {name} --ship` trains them and puts them there"
+        )
+    return path
 
 
 def runs_so_far(recipe: Recipe, folder: str | os.PathLike | None = None) -> list[dict[str, Any]]:

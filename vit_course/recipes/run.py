@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,11 +15,14 @@ from torch import Tensor, nn
 from vit_course.data import data_folder, load
 from vit_course.data.batches import Batches
 from vit_course.data.dataset import Dataset, Split
+from vit_course.data.files import whole_file
 from vit_course.device import best_device, seed_everything
+from vit_course.interpret.metrics import predict
+from vit_course.models.preprocess import Preprocess
+from vit_course.models.pretrained import load_pretrained, save_pretrained
 from vit_course.recipes import records
 from vit_course.recipes.recipe import Recipe
 from vit_course.training import processes
-from vit_course.training.checkpoint import save
 from vit_course.training.loop import evaluate, fit, train_one_epoch
 from vit_course.training.optim import warm_up
 from vit_course.training.precision import Precision
@@ -140,7 +144,7 @@ def train_seed(
     test = evaluate(model, whole(dataset.test, device), precision=computing)
     mirrored = evaluate(Mirrored(model), whole(dataset.test, device), precision=computing)
     if processes.rank() == 0:
-        save(model, place.with_suffix(".safetensors"))
+        save_pretrained(model, place.with_suffix(".safetensors"), preparation(dataset))
         place.unlink(missing_ok=True)
     return {
         "seed": seed,
@@ -155,6 +159,40 @@ def train_seed(
         "versions": records.versions(),
         "commit": records.commit(),
     }
+
+
+def preparation(dataset: Dataset) -> Preprocess:
+    """What `Batches` does to an image of the dataset, as a file of weights says it."""
+    train = dataset.train
+    return Preprocess(
+        size=tuple(train.images.shape[2:]), mean=train.mean, std=train.std, classes=tuple(dataset.classes)
+    )
+
+
+def ship(recipe: Recipe, *, seed: int = 0, folder: Path | None = None) -> Path:
+    """Put a run's weights beside its record, in float16, with what they say of every test image; returns their path.
+
+    `records.weights_of` and `records.predictions_of` find them again.
+
+    Raises:
+        FileNotFoundError: the run's weights are not in the data folder, or the dataset is not there.
+    """
+    trained = data_folder() / "runs" / f"{recipe.name}-{seed}.safetensors"
+    if not trained.is_file():
+        raise FileNotFoundError(
+            f"{trained} is not there: `python -m vit_course train {recipe.name} --ship` trains first, where there is "
+            "no record; where there is one, delete it to train again"
+        )
+    place = (folder or records.FOLDER) / f"{recipe.name}.safetensors"
+    model, preprocess = load_pretrained(trained)
+    save_pretrained(model, place, preprocess, dtype=torch.float16)
+    model, _ = load_pretrained(place)
+    device = best_device()
+    split = load(recipe.dataset).test
+    said = predict(model.to(device), Batches(split, EVALUATION_BATCH, device=device))
+    with whole_file(place.with_suffix(".npz")) as temporary:
+        np.savez_compressed(temporary, logits=said.logits.half().numpy(), labels=said.labels.to(torch.uint8).numpy())
+    return place
 
 
 def whole(split: Split | None, device: torch.device) -> processes.Share | None:

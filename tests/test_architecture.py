@@ -22,6 +22,7 @@ ALLOWED = {
     "exercises": set(),
     "recipes": {"device", "data", "models", "training", "interpret"},
     "doctor": {"device", "data"},
+    "predict": {"device", "data", "models", "interpret", "recipes"},
     "authoring": {"device", "data", "exercises"},
 }
 

@@ -1,4 +1,4 @@
-"""The command line: `python -m vit_course doctor` and `train`; for maintainers and teachers, `notebooks …`."""
+"""The command line, `python -m vit_course`: `doctor`, `train`, `predict`; for maintainers and teachers `notebooks …`."""
 
 import argparse
 import sys
@@ -17,6 +17,10 @@ def main(arguments: list[str] | None = None) -> int:
     train.add_argument("--resume", action="store_true", help="go on where a run of it was stopped")
     train.add_argument("--seeds", type=int, help="how many runs, with seeds 0, 1, …; else as the recipe says")
     train.add_argument("--minutes", type=float, help="as many epochs as this machine trains in that time")
+    predict = commands.add_parser("predict", help="classify image files, and show where in them the net looks")
+    predict.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
+    predict.add_argument("--weights", default="vgg-10min", help="a recipe, a file, a folder or a hub id")
+    predict.add_argument("--picture", type=Path, default=Path("predicted.png"), help="where to write the overlay")
     notebooks = commands.add_parser("notebooks", help="for maintainers and teachers")
     tasks = notebooks.add_subparsers(dest="task", required=True, metavar="TASK")
     for task, text in (("outputs", "run notebooks and store their outputs"), ("lint", "hold notebooks to the rules")):
@@ -44,6 +48,10 @@ def _run(options: argparse.Namespace) -> int:
         return min(doctor(), 1)
     if options.command == "train":
         from vit_course.recipes.command import command
+
+        return command(options)
+    if options.command == "predict":
+        from vit_course.predict import command
 
         return command(options)
     if options.task == "outputs":

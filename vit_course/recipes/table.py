@@ -97,4 +97,30 @@ FRACTIONS = [
     for percent in (10, 30)
 ]
 
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (*MAIN, *LADDER, *FRACTIONS)}
+# Less than a minute each on Shapes, for a learner's own run to be laid over: the same epochs, batches and loss.
+SHAPES = [
+    replace(
+        FOOT,
+        name="vit-shapes",
+        about="A small plain ViT on Shapes, in less than a minute.",
+        dataset="shapes",
+        held_out=0.1,
+        model=replace(SMALL, dim=64, num_heads=2),
+        batch_size=64,
+        epochs=4,
+        seeds=5,
+    ),
+    replace(
+        VGG,
+        name="vgg-shapes",
+        about="A small VGG-style net on Shapes, in less than a minute.",
+        dataset="shapes",
+        held_out=0.1,
+        model=SmallVGGConfig(stem=8, widths=(8, 16, 32)),
+        batch_size=64,
+        epochs=4,
+        seeds=5,
+    ),
+]
+
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (*MAIN, *LADDER, *FRACTIONS, *SHAPES)}

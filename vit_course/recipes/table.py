@@ -23,7 +23,7 @@ FOOT = Recipe(
     about="A plain ViT in 5 minutes: the foot of the ladder, whose rungs change one thing each.",
     model=SMALL,
     starts=("whiten", "sine"),
-    optimizer=Muon(lr=0.02, adamw_lr=2e-3),
+    optimizer=Muon(lr=0.01, adamw_lr=2e-3),
     batch_size=128,
     epochs=5,
     seeds=2,

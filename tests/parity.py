@@ -1,4 +1,4 @@
-"""The parity matrix: our ViT against torchvision's, timm's and transformers', every parameter random, both ways.
+"""The parity matrix: our ViT, CLIP and SigLIP against torchvision, timm and transformers, all random, both ways.
 
 `python tests/parity.py` computes it and writes PARITY.md. Weights go through files that the library itself wrote.
 """
@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import parity_clip
 
 from vit_course.models.layouts import convert
 from vit_course.models.pretrained import load_pretrained
@@ -35,6 +37,8 @@ CASES = {
     "eps 1e-3": replace(SMALL, norm_eps=1e-3),
     "1 block, 1 head, MLP as wide as the stream": replace(SMALL, depth=1, num_heads=1, mlp_ratio=1.0),
     "no head": replace(SMALL, num_classes=0),
+    "attention pooling, as in SigLIP": replace(SMALL, pool="attention", activation="gelu_tanh"),
+    "a norm before the blocks, as in CLIP": replace(SMALL, norm_pre=True, patch_bias=False),
     "ViT-B/16, 2 of 12 blocks": ViTConfig.published("ViT-B/16", depth=2),
 }
 
@@ -44,9 +48,11 @@ def randomise(model: nn.Module, seed: int) -> nn.Module:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            parameter.normal_(std=0.2 if parameter.ndim == 1 else parameter[0].numel() ** -0.5, generator=generator)
+            parameter.normal_(std=0.2 if parameter.ndim <= 1 else parameter[0].numel() ** -0.5, generator=generator)
             if parameter.ndim == 1 and name.endswith("weight"):  # a norm
                 parameter += 1
+            if name == "logit_scale":  # so that similarities are spread out
+                parameter += 2
     return model.eval()
 
 
@@ -55,6 +61,7 @@ def torchvisions(config: ViTConfig) -> nn.Module | None:
     from torchvision.models import VisionTransformer
 
     fixed = {"in_channels": 3, "pool": "cls", "positions": "learned", "activation": "gelu", "qkv_bias": True}
+    fixed |= {"patch_bias": True, "norm_pre": False}
     if config != replace(config, **fixed) or not config.num_classes or not isinstance(config.image_size, int):
         return None
     return VisionTransformer(
@@ -75,7 +82,11 @@ def timms(config: ViTConfig) -> tuple[nn.Module, dict] | None:
 
     if config.norm_eps != 1e-6:
         return None
-    mean = {"class_token": False, "global_pool": "avg", "fc_norm": False} if config.pool == "mean" else {}
+    pools = {
+        "cls": {},
+        "mean": {"class_token": False, "global_pool": "avg", "fc_norm": False},
+        "attention": {"class_token": False, "global_pool": "map"},
+    }
     arguments = {
         "img_size": config.image_size,
         "patch_size": config.patch_size,
@@ -87,7 +98,8 @@ def timms(config: ViTConfig) -> tuple[nn.Module, dict] | None:
         "mlp_ratio": config.mlp_ratio,
         "qkv_bias": config.qkv_bias,
         "act_layer": config.activation,
-        **mean,
+        "pre_norm": config.norm_pre,
+        **pools[config.pool],
     }
     return timm.create_model("vit_tiny_patch16_224", **arguments), arguments
 
@@ -96,7 +108,7 @@ def transformerss(config: ViTConfig) -> nn.Module | None:
     """transformers' class with this configuration; None if it cannot have it."""
     import transformers
 
-    if config.pool == "mean":
+    if config.pool != "cls" or config.norm_pre:
         return None
     theirs = transformers.ViTConfig(
         image_size=config.image_size,
@@ -183,6 +195,11 @@ def matrix() -> list[Row]:
         for case, config in CASES.items():
             with tempfile.TemporaryDirectory() as folder:
                 rows += compare(library, case, config, Path(folder))
+    for kind, cases in parity_clip.CASES.items():
+        for case in cases:
+            with tempfile.TemporaryDirectory() as folder:
+                for part, *numbers in parity_clip.differences(kind, case, Path(folder)):
+                    rows.append(Row(f"transformers, {kind}", f"{case}: {part}", *numbers))
     return rows
 
 
@@ -196,13 +213,14 @@ def page(rows: list[Row]) -> str:
         f"{m.__name__} {m.__version__.split('+')[0]}" for m in (torch, torchvision, timm, transformers)
     )
     lines = [
-        "# Our ViT against three libraries'",
+        "# Our ViT, CLIP and SigLIP against three libraries'",
         "",
         "The largest difference of any logit, float32 on a CPU, every parameter random. *To ours*: the library makes",
         "the weights and writes the file, `load_pretrained` or `convert` reads it. *From ours*: our weights in the",
         f"library's model. Tests hold every cell below {LIMIT:.0e}. A library that has no such ViT has no row:",
         "torchvision's is square, with three channels, the exact GELU, biases and a class token; timm's files do not",
-        "say eps; transformers' always has a class token.",
+        "say eps; transformers' always has a class token. CLIP and SigLIP are compared tower by tower, by the vector",
+        "that an image or a text becomes, and whole, by the logits of each image with each text.",
         "",
         f"Written by `python tests/parity.py` with {versions}.",
         "",

@@ -95,15 +95,16 @@ def test_a_patch_map_leaves_the_class_token_out():
     assert looking.patch_map(torch.arange(7), (2, 3)).tolist() == [[1, 2, 3], [4, 5, 6]]
 
 
-@pytest.mark.parametrize("pool", ["cls", "mean"])
-def test_prediction_by_layer_ends_in_the_answer(images, pool):
-    model = build(pool=pool)
+@pytest.mark.parametrize("changes", [{}, {"pool": "mean"}, {"pool": "attention"}, {"norm_pre": True}])
+def test_prediction_by_layer_ends_in_the_answer(images, changes):
+    model = build(**changes)
     logits = looking.predictions_by_layer(model, images)
     assert logits.shape == (4, 2, 5)
     torch.testing.assert_close(logits[-1], model(images))
-    short = build(pool=pool)
-    short.blocks = short.blocks[:1]
-    torch.testing.assert_close(logits[1], short(images))
+    for layer in (0, 1):
+        short = build(**changes)
+        short.blocks = short.blocks[:layer]
+        torch.testing.assert_close(logits[layer], short(images))
 
 
 def test_position_similarity(images):

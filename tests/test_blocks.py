@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 from transformers.activations import ACT2FN
 
-from vit_course.models.vit import ACTIVATIONS, MLP, DropPath, EncoderBlock, QuickGELU
+from vit_course.models.blocks import ACTIVATIONS, MLP, DropPath, EncoderBlock, QuickGELU
 
 LAYER_NORM = partial(nn.LayerNorm, eps=1e-6)
 DIM, HEADS = 12, 3

@@ -1,5 +1,6 @@
 """Text encoder, CLIP, SigLIP and their losses: by hand, by loops, and by what must not change an answer."""
 
+import dataclasses
 import math
 
 import pytest
@@ -100,6 +101,27 @@ def test_siglips_text_is_read_whole_and_answers_in_the_last_place():
     assert not torch.allclose(encoder.features(text)[:, 0], encoder.features(other)[:, 0])  # no mask
 
 
+def test_without_an_end_token_the_highest_number_answers():
+    encoder = randomised(TextEncoder(dataclasses.replace(TEXT, end_token=None)))
+    text = tokens_of([1, 5, 13, 6, 13], [1, 7, 3])
+    torch.testing.assert_close(encoder(text), encoder.features(text)[[0, 1], [2, 1]])  # the first, where there are two
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"vocab_size": 0}, "vocab_size is 0: use 1 or more"),
+        ({"num_heads": 0}, "num_heads is 0"),
+        ({"num_heads": 3}, "dim 16 is not a multiple of num_heads 3"),
+        ({"pool": "mean"}, "pool='mean' is unknown: use end or last"),
+        ({"activation": "relu"}, "activation='relu' is unknown: use one of gelu"),
+    ],
+)
+def test_a_text_config_that_cannot_be_is_refused(changes, words):
+    with pytest.raises(ValueError, match=words):
+        dataclasses.replace(TEXT, **changes)
+
+
 def test_order_matters():
     encoder = randomised(TextEncoder(TEXT))
     assert not torch.allclose(encoder(tokens_of([1, 5, 6, 2])), encoder(tokens_of([1, 6, 5, 2])))
@@ -177,7 +199,12 @@ def test_in_chunks_the_loss_and_its_gradients_are_the_same(chunk):
 # The towers together
 
 
-@pytest.mark.parametrize("model", [CLIP(IMAGE, TEXT, dim=10), SigLIP(IMAGE, TEXT)], ids=["CLIP", "SigLIP"])
+AS_CLIP = dataclasses.replace(IMAGE, norm_pre=True, patch_bias=False)
+AS_SIGLIP = dataclasses.replace(IMAGE, pool="attention")
+PAIRS = [CLIP(IMAGE, TEXT, dim=10), CLIP(AS_CLIP, TEXT, dim=10), SigLIP(IMAGE, TEXT), SigLIP(AS_SIGLIP, TEXT)]
+
+
+@pytest.mark.parametrize("model", PAIRS, ids=["CLIP", "CLIP, norm first", "SigLIP", "SigLIP, attention pooling"])
 def test_two_towers_give_unit_vectors_and_similarities(model):
     model = randomised(model)
     images, tokens = torch.randn(3, 3, 8, 8), tokens_of([1, 5, 6, 2], [1, 7, 2])

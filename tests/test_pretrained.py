@@ -32,7 +32,7 @@ def rows():
 def test_every_cell_of_the_parity_matrix(rows):
     for row in rows:
         assert row.to_ours < parity.LIMIT and row.from_ours < parity.LIMIT, row
-        assert row.spread > 0.3, f"{row}: equal because nothing is there"
+        assert row.spread > 0.1, f"{row}: equal because nothing is there"
     assert {row.library.partition(",")[0] for row in rows} == set(parity.LIBRARIES)
 
 
@@ -108,6 +108,8 @@ def changed(state: dict, **changes) -> dict:
     ("layout", "changes", "message"),
     [
         ("timm", {"fc_norm/weight": torch.zeros(48)}, "unknown: fc_norm.weight$"),
+        ("timm", {"norm_pre/weight": torch.zeros(48)}, "missing: norm_pre.bias$"),
+        ("timm", {"attn_pool/latent": torch.zeros(1, 1, 48)}, "missing: attn_pool.q.weight, .* and 8 more$"),
         ("timm", {"blocks/1/norm2/bias": None}, "missing: blocks.1.norm2.bias$"),
         ("timm", {"blocks/0/attn/qkv/bias": None}, "missing: blocks.0.attn.qkv.bias$"),
         ("timm", {"head/bias": None}, "missing: head.bias$"),
@@ -137,6 +139,10 @@ def test_what_is_lost_on_the_way_is_refused(ours):
         convert(ViT(dataclasses.replace(CONFIG, pool="mean")).state_dict(), "ours", "torchvision")
     with pytest.raises(ValueError, match=r"'torchvision' has blocks\.0\.attn\.qkv\.bias"):
         convert(ViT(dataclasses.replace(CONFIG, qkv_bias=False)).state_dict(), "ours", "torchvision")
+    for changes, extra in ({"norm_pre": True}, r"norm_pre\.weight"), ({"pool": "attention"}, r"attn_pool\.latent"):
+        for target in ("torchvision", "transformers"):
+            with pytest.raises(ValueError, match=f"no ViT in the layout '{target}' has {extra}, .*which these weights"):
+                convert(ViT(dataclasses.replace(CONFIG, **changes)).state_dict(), "ours", target)
     with pytest.raises(ValueError, match="not the weights of a ViT"):
         convert({}, "transformers")
     with pytest.raises(ValueError, match=r"missing: .* and \d+ more"):
@@ -226,6 +232,17 @@ def test_timms_dropouts(tmp_path):
     timm.models.save_for_hf(model, tmp_path, model_args=arguments, safe_serialization=True)
     config = load_pretrained(tmp_path)[0].config
     assert config == dataclasses.replace(CONFIG, dropout=0.1, attention_dropout=0.2, drop_path=0.3)
+
+
+def test_timms_siglip(tmp_path):
+    small = {"embed_dim": 48, "depth": 2, "num_heads": 4, "img_size": 32}
+    model = parity.randomise(timm.create_model("vit_base_patch16_siglip_224", **small), seed=0)
+    timm.models.save_for_hf(model, tmp_path, model_args=small, safe_serialization=True)
+    received, _ = load_pretrained(tmp_path)
+    assert received.config.pool == "attention" and received.config.num_classes == 0
+    images = torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(received(images), model(images), rtol=0, atol=1e-5)
 
 
 def test_the_names_of_timms_architectures(tmp_path):
@@ -335,8 +352,18 @@ def test_a_hub_id_without_a_network_or_a_model(monkeypatch, tmp_path):
         answer(error)
         with pytest.raises(FileNotFoundError, match=message):
             load_pretrained("a/b")
-    parity.transformerss(CONFIG).save_pretrained(tmp_path)
+    theirs = parity.transformerss(CONFIG)
+    theirs.save_pretrained(tmp_path)
     answer(tmp_path)
+    assert load_pretrained("a/b")[0].config.dim == 48
+    (tmp_path / "model.safetensors").unlink()
+
+    def older(name, allow_patterns, local_files_only):
+        if "pytorch_model.bin" in allow_patterns:
+            torch.save(theirs.state_dict(), tmp_path / "pytorch_model.bin")
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", older)
     assert load_pretrained("a/b")[0].config.dim == 48
 
 

@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from torch import nn
 from torch.testing import assert_close
 
+from vit_course.models.blocks import DropPath, EncoderBlock, QuickGELU
 from vit_course.models.positions import resize_positions, sine_positions
-from vit_course.models.vit import DropPath, EncoderBlock, QuickGELU, ViT, ViTConfig
+from vit_course.models.vit import ViT, ViTConfig
 from vit_course.training.optim import parameter_groups
 
 # name -> parameters, and the name in timm, where it has one.
@@ -70,11 +71,12 @@ def test_published_takes_changes():
     assert ViTConfig.published("ViT-B/16") == ViTConfig()
 
 
-@pytest.mark.parametrize("pool", ["cls", "mean"])
+@pytest.mark.parametrize("pool", ["cls", "mean", "attention"])
 @pytest.mark.parametrize("positions", ["learned", "sine", "none"])
-def test_every_form_computes_the_four_equations(pool, positions):
-    """Against plain lines that use the blocks, which have tests of their own, and nothing else of the class."""
-    model, x = small(pool=pool, positions=positions), images()
+@pytest.mark.parametrize("norm_pre", [False, True])
+def test_every_form_computes_the_four_equations(pool, positions, norm_pre):
+    """Against plain lines that use blocks and pooling, which have tests of their own, and nothing else of the class."""
+    model, x = small(pool=pool, positions=positions, norm_pre=norm_pre, norm_eps=1e-3), images()
     assert model.config.grid == (2, 6)
     weight = model.patch_embed.proj.weight.flatten(1)  # (D, C·P·Q)
     tokens = F.unfold(x, (4, 2), stride=(4, 2)).transpose(1, 2) @ weight.T + model.patch_embed.proj.bias
@@ -87,12 +89,18 @@ def test_every_form_computes_the_four_equations(pool, positions):
     if pool == "cls":
         first = model.cls_token + (model.pos_embed[:, :1] if positions == "learned" else 0)
         tokens = torch.cat([first.expand(3, 1, 24), tokens], dim=1)
+    if norm_pre:
+        tokens = F.layer_norm(tokens, (24,), model.norm_pre.weight, model.norm_pre.bias, 1e-3)
     assert_close(model.embed(x), tokens)
     for block in model.blocks:
         tokens = block(tokens)
-    tokens = F.layer_norm(tokens, (24,), model.norm.weight, model.norm.bias, 1e-6)
+    tokens = F.layer_norm(tokens, (24,), model.norm.weight, model.norm.bias, 1e-3)
     assert_close(model.features(x), tokens)
-    vector = tokens[:, 0] if pool == "cls" else tokens.mean(1)
+    vector = {"cls": tokens[:, 0], "mean": tokens.mean(1)}.get(pool)
+    if pool == "attention":
+        assert (model.attn_pool.norm.eps, model.attn_pool.num_heads) == (1e-3, 4)
+        vector = model.attn_pool(tokens)
+    assert_close(model.pool(tokens), vector)
     assert_close(model.pooled(x), vector)
     assert_close(model(x), vector @ model.head.weight.T + model.head.bias)
     assert model(x).shape == (3, 5)
@@ -103,7 +111,7 @@ def test_what_is_a_parameter_depends_on_the_form():
         return {name for name in shapes(small(**changes)) if "." not in name}
 
     assert names() == {"cls_token", "pos_embed"}
-    assert names(pool="mean") == {"pos_embed"}
+    assert names(pool="mean") == names(pool="attention") == {"pos_embed"}
     assert names(positions="sine") == {"cls_token"}
     assert names(pool="mean", positions="none") == set()
     assert shapes(small())["pos_embed"] == (1, 13, 24)
@@ -113,9 +121,17 @@ def test_what_is_a_parameter_depends_on_the_form():
     assert small(qkv_bias=False).blocks[2].attn.qkv.bias is None
     assert isinstance(small(activation="quick_gelu").blocks[2].mlp.act, QuickGELU)
     assert shapes(small(mlp_ratio=1.5))["blocks.1.mlp.fc1.weight"] == (36, 24)
+    pooled = small(pool="attention", mlp_ratio=1.5, activation="quick_gelu")
+    assert shapes(pooled)["attn_pool.mlp.fc1.weight"] == (36, 24) and shapes(pooled)["pos_embed"] == (1, 12, 24)
+    assert isinstance(pooled.attn_pool.mlp.act, QuickGELU)
+    assert small(patch_bias=False).patch_embed.proj.bias is None
+    assert not any("norm_pre" in name or "attn_pool" in name for name in shapes(small()))
 
 
-@pytest.mark.parametrize("changes", [{}, {"pool": "mean"}, {"positions": "sine"}, {"activation": "quick_gelu"}])
+@pytest.mark.parametrize("changes", [
+    {}, {"pool": "mean"}, {"positions": "sine"}, {"activation": "quick_gelu"},
+    {"pool": "attention"}, {"norm_pre": True, "patch_bias": False},
+])  # fmt: skip
 def test_every_parameter_gets_a_gradient(changes):
     model = small(**changes).train()
     F.cross_entropy(model(images()), torch.tensor([0, 3, 4])).backward()
@@ -135,7 +151,7 @@ def test_initial_weights():
             assert p.abs().max() <= 2, name
 
 
-@pytest.mark.parametrize("pool", ["cls", "mean"])
+@pytest.mark.parametrize("pool", ["cls", "mean", "attention"])
 def test_the_first_loss_is_that_of_guessing(pool):
     torch.manual_seed(0)
     model = ViT(dataclasses.replace(WIDE, pool=pool)).eval()
@@ -212,9 +228,15 @@ def test_weight_decay_leaves_out_tokens_biases_and_norms():
     left_out = {names[id(p)] for p in plain["params"]}
     assert {"cls_token", "pos_embed", "norm.weight", "head.bias", "blocks.0.norm1.weight"} <= left_out
     assert len(decayed["params"]) + len(plain["params"]) == len(names)
+    model = small(pool="attention", norm_pre=True)
+    kept = {id(p) for p in parameter_groups(model, 0.1)[1]["params"]}
+    assert {id(model.attn_pool.latent), id(model.norm_pre.weight), id(model.attn_pool.norm.weight)} <= kept
+    assert id(model.attn_pool.q.weight) not in kept
 
 
-@pytest.mark.parametrize("changes", [{}, {"pool": "mean"}, {"positions": "sine"}, {"positions": "none"}])
+@pytest.mark.parametrize("changes", [
+    {}, {"pool": "mean"}, {"positions": "sine"}, {"positions": "none"}, {"pool": "attention"}, {"norm_pre": True},
+])  # fmt: skip
 def test_resized(changes):
     model = small(**changes)
     larger = model.resized((16, 20))
@@ -260,7 +282,7 @@ def test_there_and_back_and_the_same_again():
     ({"dropout": 1.5}, "dropout is 1.5: it is a probability"),
     ({"attention_dropout": -0.1}, "attention_dropout is -0.1: it is a probability"),
     ({"drop_path": 1}, "drop_path is 1: it is a probability"),
-    ({"pool": "max"}, "pool='max' is unknown: use one of cls, mean"),
+    ({"pool": "max"}, "pool='max' is unknown: use one of cls, mean, attention"),
     ({"positions": "rope"}, "positions='rope' is unknown: use one of learned, sine, none"),
     ({"activation": "relu"}, "activation='relu' is unknown: use one of gelu, gelu_tanh, quick_gelu"),
     ({"positions": "sine", "dim": 30, "num_heads": 3}, "dim 30 is not a multiple of 4, .*: use 32"),

@@ -84,18 +84,17 @@ def patch_map(values: Tensor, grid: Size) -> Tensor:
 def predictions_by_layer(model: nn.Module, images: Tensor) -> Tensor:
     """What the head would answer after each block, the embedding first: logits (depth + 1, B, num_classes).
 
-    The last row is the model's answer. Earlier rows show when the answer is formed: the final norm and the head read a
-    stream that they were not trained on.
+    The last row is the model's answer. Earlier rows show when the answer is formed: the final norm, the pooling and the
+    head read a stream that they were not trained on.
 
     Raises:
         ValueError: a model in training mode.
     """
     require_eval(model)
-    names = ["pos_drop", *[f"blocks.{i}" for i in range(len(model.blocks))]]
+    names = ["norm_pre", *[f"blocks.{i}" for i in range(len(model.blocks))]]
     with activations(model, names) as store:
         model(images)
-    streams = torch.stack([model.norm(store[name]) for name in names])  # (depth + 1, B, N, D)
-    return model.head(streams[:, :, 0] if model.config.pool == "cls" else streams.mean(dim=2))
+    return torch.stack([model.head(model.pool(model.norm(store[name]))) for name in names])
 
 
 def position_similarity(model: nn.Module) -> Tensor:

@@ -65,7 +65,8 @@ def clamped_scale(logit_scale: Tensor) -> Tensor:
 class CLIP(nn.Module):
     """Images and texts as unit vectors of one space: (B, C, H, W) and (T, L) -> similarities (B, T).
 
-    Radford et al. 2021, arXiv:2103.00020. Each tower's vector is projected without a bias to `dim` numbers.
+    Radford et al. 2021, arXiv:2103.00020. Each tower's vector is projected without a bias to `dim` numbers. OpenAI's
+    image towers are ViTs with norm_pre=True, patch_bias=False and activation="quick_gelu"; any other will do.
 
     Args:
         image, text: the towers' configurations; the image tower has no head (num_classes=0).
@@ -78,6 +79,7 @@ class CLIP(nn.Module):
     def __init__(self, image: ViTConfig, text: TextConfig, *, dim: int = 512) -> None:
         super().__init__()
         require_no_head(image)
+        self.config = {"image": image, "text": text, "dim": dim}
         self.image, self.text = ViT(image), TextEncoder(text)
         self.image_projection = nn.Linear(image.dim, dim, bias=False)
         self.text_projection = nn.Linear(text.dim, dim, bias=False)
@@ -109,7 +111,8 @@ class SigLIP(nn.Module):
     """CLIP with yes-or-no questions for a loss: (B, C, H, W) and (T, L) -> logits (B, T), above 0 where they match.
 
     Zhai et al. 2023, arXiv:2303.15343. The image tower's vector is used as it is; the text tower's passes a linear
-    layer, so the image tower's width is the width of the common space.
+    layer, so the image tower's width is the width of the common space. The published image towers are ViTs with
+    pool="attention" and activation="gelu_tanh", the text towers have pool="last"; any other will do.
 
     Args:
         image, text: the towers' configurations; the image tower has no head (num_classes=0).
@@ -121,6 +124,7 @@ class SigLIP(nn.Module):
     def __init__(self, image: ViTConfig, text: TextConfig) -> None:
         super().__init__()
         require_no_head(image)
+        self.config = {"image": image, "text": text}
         self.image, self.text = ViT(image), TextEncoder(text)
         self.text_projection = nn.Linear(text.dim, image.dim)
         nn.init.normal_(self.text_projection.weight, std=text.dim**-0.5)

@@ -12,6 +12,8 @@ SHAPES = {
     "patch_embed.proj.bias": ("D",),
     "cls_token": (1, 1, "D"),
     "pos_embed": (1, "tokens", "D"),
+    "norm_pre.weight": ("D",),
+    "norm_pre.bias": ("D",),
     "blocks.*.norm1.weight": ("D",),
     "blocks.*.norm1.bias": ("D",),
     "blocks.*.attn.proj.weight": ("D", "h·d"),
@@ -26,11 +28,24 @@ SHAPES = {
     "blocks.*.mlp.fc2.bias": ("D",),
     "norm.weight": ("D",),
     "norm.bias": ("D",),
+    "attn_pool.latent": (1, 1, "D"),
+    "attn_pool.q.weight": ("D", "D"),
+    "attn_pool.q.bias": ("D",),
+    "attn_pool.kv.weight": ("2·D", "D"),
+    "attn_pool.kv.bias": ("2·D",),
+    "attn_pool.proj.weight": ("D", "D"),
+    "attn_pool.proj.bias": ("D",),
+    "attn_pool.norm.weight": ("D",),
+    "attn_pool.norm.bias": ("D",),
+    "attn_pool.mlp.fc1.weight": ("hidden", "D"),
+    "attn_pool.mlp.fc1.bias": ("hidden",),
+    "attn_pool.mlp.fc2.weight": ("D", "hidden"),
+    "attn_pool.mlp.fc2.bias": ("D",),
     "head.weight": ("classes", "D"),
     "head.bias": ("classes",),
 }
 # Parameters that a ViT may do without: a whole group of them, or none.
-FREE = ("cls_token", "pos_embed", "blocks.*.attn.qkv.bias", "head.")
+FREE = ("patch_embed.proj.bias", "cls_token", "pos_embed", "norm_pre.", "blocks.*.attn.qkv.bias", "attn_pool.", "head.")
 
 # Ours, which are timm's -> theirs. What ends in a dot or `_` begins two names: `weight` and `bias` follow.
 # Three names are three matrices, which stand one above the other in ours.
@@ -69,14 +84,31 @@ TRANSFORMERS_MEMORY = TRANSFORMERS | {
     "blocks.*.mlp.fc1.": "vit.layers.*.mlp.fc1.",
     "blocks.*.mlp.fc2.": "vit.layers.*.mlp.fc2.",
 }
+ELSEWHERE = {"norm_pre.": "norm_pre.", "attn_pool.": "attn_pool."}  # CLIP's and SigLIP's: unknown to these ViTs
 # Each layout's names, and what a state dict in it may do without.
 LAYOUTS = {
     "ours": (OURS, FREE),
     "timm": (OURS, FREE),
-    "torchvision": (TORCHVISION, ("head.",)),
-    "transformers": (TRANSFORMERS, ("blocks.*.attn.qkv.bias", "head.")),
-    "transformers_memory": (TRANSFORMERS_MEMORY, ("blocks.*.attn.qkv.bias", "head.")),
+    "torchvision": (TORCHVISION | ELSEWHERE, ("head.", *ELSEWHERE)),
+    "transformers": (TRANSFORMERS | ELSEWHERE, ("blocks.*.attn.qkv.bias", "head.", *ELSEWHERE)),
+    "transformers_memory": (TRANSFORMERS_MEMORY | ELSEWHERE, ("blocks.*.attn.qkv.bias", "head.", *ELSEWHERE)),
 }
+
+# Names of activations in transformers and timm -> ours. "gelu_new" and its kin are all the approximation by tanh.
+ACTS = {"gelu": "gelu", "gelu_python": "gelu", "quick_gelu": "quick_gelu", "quickgelu": "quick_gelu"} | dict.fromkeys(
+    ("gelu_new", "gelu_pytorch_tanh", "gelu_fast", "gelu_accurate", "gelu_tanh"), "gelu_tanh"
+)
+
+
+def activation_of(name: str) -> str:
+    """Our name of an activation of transformers' or timm's.
+
+    Raises:
+        ValueError: it is not here.
+    """
+    if name not in ACTS:
+        raise ValueError(f"the activation {name!r} is not here: {', '.join(ACTS)} are")
+    return ACTS[name]
 
 
 def convert(state_dict: Mapping[str, Tensor], source: str, target: str = "ours") -> dict[str, Tensor]:
@@ -94,7 +126,7 @@ def convert(state_dict: Mapping[str, Tensor], source: str, target: str = "ours")
     Raises:
         ValueError: an unknown layout; names that are unknown (a pooler too, which no classifier uses: leave it out) or
             missing, or shapes that do not fit each other; or the target's ViT always has something, such as a class
-            token, that these weights lack.
+            token, that these weights lack, or never has something that they have.
     """
     for layout in (source, target):
         if layout not in LAYOUTS:
@@ -182,7 +214,13 @@ def starred(name: str) -> str:
 
 
 def lacking(parts: Mapping[str, list[Tensor]], layout: str, depth: int) -> list[str]:
-    """Names of ours that every ViT in this layout has and `parts` have not."""
+    """Names of ours that every ViT in this layout has and `parts` have not.
+
+    Raises:
+        ValueError: something in `parts` that no ViT in this layout has.
+    """
+    if LAYOUTS[layout][0] is not OURS and (strange := [name for name in parts if name.startswith(tuple(ELSEWHERE))]):
+        raise ValueError(f"no ViT in the layout {layout!r} has {shortened(strange)}, which these weights have")
     there = {starred(name) for name in parts}
     free = tuple(start for start in LAYOUTS[layout][1] if not any(name.startswith(start) for name in there))
     return [name for name in names("ours", depth) if name not in parts and not starred(name).startswith(free)]
@@ -201,6 +239,8 @@ def misshapen(parts: Mapping[str, list[Tensor]], theirs: Mapping[str, tuple[str,
                 if letter == "3·h·d":
                     sizes.setdefault("h·d", size // 3)
                     sizes[letter] = 3 * sizes["h·d"]
+                if letter == "2·D":
+                    sizes[letter] = 2 * sizes.get("D", size // 2)
                 sizes.setdefault(letter, size)
             expected = tuple(letter if isinstance(letter, int) else sizes.get(letter, letter) for letter in letters)
             if tuple(tensor.shape) != expected:

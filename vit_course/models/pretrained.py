@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 import os
 import re
 from collections.abc import Mapping
@@ -12,27 +11,40 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vit_course.models.layouts import convert, layout_of, shortened
+from vit_course.models import pretrained_clip
+from vit_course.models.blocks import mlp_ratio
+from vit_course.models.clip import CLIP, SigLIP
+from vit_course.models.layouts import activation_of, convert, layout_of, shortened
+from vit_course.models.layouts_clip import convert_towers
 from vit_course.models.patches import pair
 from vit_course.models.preprocess import Preprocess, from_timm, from_transformers
 from vit_course.models.small_vgg import SmallVGG, SmallVGGConfig
+from vit_course.models.text import TextConfig, WordTokenizer
 from vit_course.models.vit import VARIANTS, ViT, ViTConfig
 from vit_course.models.weight_files import download, metadata_of, read_folder, read_json, read_weights
 
-__all__ = ["convert", "layout_of", "load_pretrained", "save_pretrained"]
+__all__ = ["convert", "convert_towers", "layout_of", "load_pretrained", "load_tokenizer", "save_pretrained"]
 
 Loaded = tuple[nn.Module, Preprocess]
-OURS = {"ViT": (ViT, ViTConfig), "SmallVGG": (SmallVGG, SmallVGGConfig)}  # what `save_pretrained` writes
-# Names of activations in transformers and timm -> ours. "gelu_new" and its kin are all the approximation by tanh.
-ACTS = {"gelu": "gelu", "gelu_python": "gelu", "quick_gelu": "quick_gelu", "quickgelu": "quick_gelu"} | dict.fromkeys(
-    ("gelu_new", "gelu_pytorch_tanh", "gelu_fast", "gelu_accurate", "gelu_tanh"), "gelu_tanh"
-)
+OURS = {  # what `save_pretrained` writes, and how its configuration is a network again
+    "ViT": lambda said: ViT(ViTConfig(**said)),
+    "SmallVGG": lambda said: SmallVGG(SmallVGGConfig(**said)),
+    "CLIP": lambda said: CLIP(ViTConfig(**said["image"]), TextConfig(**said["text"]), dim=said["dim"]),
+    "SigLIP": lambda said: SigLIP(ViTConfig(**said["image"]), TextConfig(**said["text"])),
+}
 TIMM = {  # what timm's names of architectures stand for
     "tiny": VARIANTS["Ti"],
     "small": VARIANTS["S"],
     "base": VARIANTS["B"],
     "large": VARIANTS["L"],
     "huge": {"dim": 1280, "depth": 32, "num_heads": 16},
+}
+TIMM_POOLS = {  # global_pool, class_token and fc_norm (None is False, but for the mean)
+    ("token", True, False): "cls",
+    ("token", True, None): "cls",
+    ("avg", False, False): "mean",
+    ("map", False, False): "attention",
+    ("map", False, None): "attention",
 }
 TIMM_FIELDS = {  # timm's arguments -> fields of ViTConfig
     "img_size": "image_size",
@@ -41,6 +53,7 @@ TIMM_FIELDS = {  # timm's arguments -> fields of ViTConfig
     "proj_drop_rate": "dropout",
     "attn_drop_rate": "attention_dropout",
     "drop_path_rate": "drop_path",
+    "pre_norm": "norm_pre",
 } | {same: same for same in ("patch_size", "num_classes", "depth", "num_heads", "mlp_ratio", "qkv_bias")}
 
 
@@ -49,6 +62,9 @@ def load_pretrained(source: str | os.PathLike) -> Loaded:
 
     >>> model, preprocess = load_pretrained("google/vit-base-patch16-224")
     >>> model(preprocess(photo)).softmax(-1)  # of preprocess.classes
+
+    A `ViT`, or a `CLIP` or `SigLIP`, which is asked with images and texts, `model(preprocess(photo), tokens)`; the
+    tokens of a published one come from transformers' AutoTokenizer, those of our own from `load_tokenizer`.
 
     Args:
         source: a folder with `config.json` and weights (safetensors in one file or several, or `pytorch_model.bin`) as
@@ -78,11 +94,17 @@ def load_pretrained(source: str | os.PathLike) -> Loaded:
 
 
 def save_pretrained(
-    model: ViT | SmallVGG, path: str | os.PathLike, preprocess: Preprocess, *, dtype: torch.dtype | None = None
+    model: ViT | SmallVGG | CLIP | SigLIP,
+    path: str | os.PathLike,
+    preprocess: Preprocess,
+    *,
+    tokenizer: WordTokenizer | None = None,
+    dtype: torch.dtype | None = None,
 ) -> None:
     """Write a network of ours as one safetensors file that knows its configuration; `load_pretrained` reads it.
 
     Args:
+        tokenizer: its words are written too, for `load_tokenizer`.
         dtype: what floating-point numbers are written as: float16 halves the file, and rounds. None: as they are.
 
     Raises:
@@ -96,8 +118,11 @@ def save_pretrained(
     metadata = {"kind": type(model).__name__}
     if metadata["kind"] not in OURS:
         raise ValueError(f"a {metadata['kind']} is not written here: {', '.join(OURS)} are")
-    metadata["config"] = json.dumps(dataclasses.asdict(model.config))
+    metadata["config"] = json.dumps(model.config, default=dataclasses.asdict)
     metadata["preprocess"] = json.dumps(dataclasses.asdict(preprocess))
+    if tokenizer is not None:
+        words = [word for word in tokenizer.words if not word.startswith("<")]
+        metadata["tokenizer"] = json.dumps({"words": words, "context_length": tokenizer.context_length})
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
     tensors = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -106,15 +131,33 @@ def save_pretrained(
     os.replace(temporary, path)
 
 
+def load_tokenizer(path: str | os.PathLike) -> WordTokenizer:
+    """The tokenizer in a file of `save_pretrained`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, or has no tokenizer.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}: give one that save_pretrained wrote")
+    said = metadata_of(path).get("tokenizer")
+    if said is None:
+        raise ValueError(f"{path} has no tokenizer: a published model's is transformers' AutoTokenizer")
+    return WordTokenizer(**json.loads(said))
+
+
 def read_ours(metadata: Mapping[str, str], path: Path) -> Loaded:
-    """A file of `save_pretrained`. JSON makes lists of tuples."""
+    """A file of `save_pretrained`."""
     if metadata["kind"] not in OURS:
         raise ValueError(f"{path} holds a {metadata['kind']}, which is not here: {', '.join(OURS)} are")
-    network, configuration = OURS[metadata["kind"]]
-    config, preprocess = (json.loads(metadata[key]) for key in ("config", "preprocess"))
-    fields = ({k: tuple(v) if isinstance(v, list) else v for k, v in said.items()} for said in (config, preprocess))
-    config, preprocess = (kind(**said) for kind, said in zip((configuration, Preprocess), fields, strict=True))
-    return filled(network(config), read_weights(path), path), preprocess
+    config, preprocess = (json.loads(metadata[key], object_hook=with_tuples) for key in ("config", "preprocess"))
+    return filled(OURS[metadata["kind"]](config), read_weights(path), path), Preprocess(**preprocess)
+
+
+def with_tuples(said: dict[str, Any]) -> dict[str, Any]:
+    """Tuples again where JSON made lists of them."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in said.items()}
 
 
 def filled(model: nn.Module, weights: Mapping[str, Tensor], path: Path) -> nn.Module:
@@ -128,11 +171,6 @@ def filled(model: nn.Module, weights: Mapping[str, Tensor], path: Path) -> nn.Mo
         raise ValueError(f"the weights in {path} do not fit their configuration: {shortened(wrong)}")
     model.load_state_dict(weights)
     return model.eval()
-
-
-def mlp_ratio(hidden: int, dim: int) -> float:
-    """The ratio from which ViTConfig makes this hidden width again, in spite of rounding."""
-    return hidden / dim if int(dim * (hidden / dim)) == hidden else math.nextafter(hidden / dim, math.inf)
 
 
 def _transformers_vit(config: Mapping[str, Any], state: dict[str, Tensor], said: Mapping[str, Any]) -> tuple:
@@ -152,7 +190,7 @@ def _transformers_vit(config: Mapping[str, Any], state: dict[str, Tensor], said:
         mlp_ratio=mlp_ratio(hidden, dim),
         dropout=config.get("hidden_dropout_prob", 0.0),
         attention_dropout=config.get("attention_probs_dropout_prob", 0.0),
-        activation=_activation(config.get("hidden_act", "gelu")),
+        activation=activation_of(config.get("hidden_act", "gelu")),
         qkv_bias=config.get("qkv_bias", True),
         norm_eps=config.get("layer_norm_eps", 1e-12),
     )
@@ -160,20 +198,21 @@ def _transformers_vit(config: Mapping[str, Any], state: dict[str, Tensor], said:
 
 
 def _timm_vit(config: Mapping[str, Any], state: dict[str, Tensor], _: Mapping[str, Any]) -> tuple:
-    """timm's VisionTransformer where it is plain: no registers, no layer scale, no norm after the pooling."""
+    """timm's VisionTransformer where it is plain: no registers, no layer scale, no norm after the mean."""
     name = config["architecture"]
-    match = re.fullmatch(rf"(?:vit|deit)_({'|'.join(TIMM)})_patch(\d+)_(\d+)(?:_in21k)?", name)
+    match = re.fullmatch(rf"(?:vit|deit)_({'|'.join(TIMM)})_patch(\d+)(_siglip)?_(\d+)(?:_in21k)?", name)
     if not match:
         raise ValueError(f"timm's architecture {name!r} is not here: vit_base_patch16_224 and its like are")
-    variant, patch, image = match.groups()
+    variant, patch, siglip, image = match.groups()
     args = {key: config[key] for key in ("num_classes", "global_pool") if key in config} | config.get("model_args", {})
-    pooling = (args.pop("global_pool", "token"), args.pop("class_token", True), args.pop("fc_norm", None))
-    if pooling not in (("token", True, None), ("token", True, False), ("avg", False, False)):
+    pooling = (args.pop("global_pool", "token"), args.pop("class_token", not siglip), args.pop("fc_norm", None))
+    if pooling not in TIMM_POOLS:
         raise ValueError(
-            "global_pool, class_token and fc_norm are {!r}, {!r}, {!r}: the class token is here, and the mean of the "
-            "patches after the norm (class_token=False, global_pool='avg', fc_norm=False)".format(*pooling)
+            "global_pool, class_token and fc_norm are {!r}, {!r}, {!r}: the class token is here, and after the norm "
+            "the mean of the patches (class_token=False, global_pool='avg', fc_norm=False) or attention "
+            "(class_token=False, global_pool='map')".format(*pooling)
         )
-    activation = _activation(args.pop("act_layer", None) or "gelu")
+    activation = activation_of(args.pop("act_layer", None) or "gelu")
     strange = [
         key for key, value in args.items() if key not in TIMM_FIELDS and value not in (None, False, 0, "", "learn")
     ]
@@ -181,17 +220,11 @@ def _timm_vit(config: Mapping[str, Any], state: dict[str, Tensor], _: Mapping[st
         raise ValueError(f"timm's {shortened(strange)} is not here: a plain ViT has none")
     said = {TIMM_FIELDS[key]: value for key, value in args.items() if key in TIMM_FIELDS}
     sizes = {key: pair(said.pop(key, int(usual))) for key, usual in (("image_size", image), ("patch_size", patch))}
-    pool = "cls" if pooling[0] == "token" else "mean"
-    ours = ViTConfig(**TIMM[variant] | {"num_classes": 1000} | said, **sizes, pool=pool, activation=activation)
+    own = {"pool": TIMM_POOLS[pooling], "activation": activation, "patch_bias": not said.get("norm_pre", False)}
+    ours = ViTConfig(**TIMM[variant] | {"num_classes": 1000} | said, **sizes, **own)
     return ViT(ours), convert(state, source="timm"), from_timm(config, ours.image_size)
 
 
 # How each kind of network is read, by `model_type` in config.json (timm's files have none):
 # (config.json, its state dict, preprocessor_config.json) -> (model, state dict in the model's names, Preprocess).
-READERS = {"vit": _transformers_vit, "timm": _timm_vit}
-
-
-def _activation(name: str) -> str:
-    if name not in ACTS:
-        raise ValueError(f"the activation {name!r} is not here: {', '.join(ACTS)} are")
-    return ACTS[name]
+READERS = {"vit": _transformers_vit, "timm": _timm_vit, **pretrained_clip.READERS}

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from vit_course.models.vit import EncoderBlock
+from vit_course.models.blocks import ACTIVATIONS, EncoderBlock
 
 
 class WordTokenizer:
@@ -80,7 +80,7 @@ class TextConfig:
     """What a text encoder is built from.
 
     Raises:
-        ValueError: dim not a multiple of num_heads, or an unknown pool.
+        ValueError: a size below 1, dim not a multiple of num_heads, or an unknown pool or activation.
     """
 
     vocab_size: int
@@ -88,17 +88,22 @@ class TextConfig:
     dim: int = 512
     depth: int = 12
     num_heads: int = 8
-    mlp_hidden: int | None = None  # hidden width of the MLPs; None: 4 · dim
+    mlp_ratio: float = 4.0  # hidden width of the MLPs, in dims
     activation: Literal["gelu", "gelu_tanh", "quick_gelu"] = "gelu"
     norm_eps: float = 1e-5
     pool: Literal["end", "last"] = "end"  # CLIP: the end token, behind a causal mask; SigLIP: the last place, no mask
-    end_token: int = WordTokenizer.END
+    end_token: int | None = WordTokenizer.END  # None: the highest number of each text, as in OpenAI's code
 
     def __post_init__(self) -> None:
+        for name in ("vocab_size", "context_length", "dim", "depth", "num_heads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: use 1 or more")
         if self.dim % self.num_heads:
             raise ValueError(f"dim {self.dim} is not a multiple of num_heads {self.num_heads}: change one of them")
         if self.pool not in ("end", "last"):
             raise ValueError(f"pool={self.pool!r} is unknown: use end or last")
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"activation={self.activation!r} is unknown: use one of {', '.join(ACTIVATIONS)}")
 
 
 class TextEncoder(nn.Module):
@@ -118,10 +123,9 @@ class TextEncoder(nn.Module):
         self.config = c = config
         self.token_embed = nn.Embedding(c.vocab_size, c.dim)
         self.pos_embed = nn.Parameter(torch.empty(1, c.context_length, c.dim))
-        ratio = 4.0 if c.mlp_hidden is None else c.mlp_hidden / c.dim
         self.blocks = nn.ModuleList(
             EncoderBlock(
-                dim=c.dim, num_heads=c.num_heads, mlp_ratio=ratio, activation=c.activation, norm_eps=c.norm_eps
+                dim=c.dim, num_heads=c.num_heads, mlp_ratio=c.mlp_ratio, activation=c.activation, norm_eps=c.norm_eps
             )
             for _ in range(c.depth)
         )
@@ -150,7 +154,8 @@ class TextEncoder(nn.Module):
         x = self.features(tokens)
         if self.config.pool == "last":
             return x[:, -1]
-        ends = tokens == self.config.end_token  # (B, L)
+        end = self.config.end_token
+        ends = tokens == (tokens.amax(dim=1, keepdim=True) if end is None else end)  # (B, L)
         if not ends.any(dim=1).all():
             raise ValueError(f"a text has no end token, {self.config.end_token}: it shows where to read the answer")
         return x[torch.arange(len(x), device=x.device), ends.int().argmax(dim=1)]

@@ -8,19 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vit_course.models.attention import MultiHeadSelfAttention
+from vit_course.models.blocks import ACTIVATIONS, EncoderBlock
 from vit_course.models.patches import PatchEmbedding, Size, grid_size
+from vit_course.models.pooling import AttentionPool
 from vit_course.models.positions import resize_positions, sine_positions
-
-
-class QuickGELU(nn.Module):
-    """x · sigmoid(1.702 x), the approximation of GELU that OpenAI's CLIP was trained with."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * torch.sigmoid(1.702 * x)
-
-
-ACTIVATIONS = {"gelu": nn.GELU, "gelu_tanh": lambda: nn.GELU(approximate="tanh"), "quick_gelu": QuickGELU}
 
 # Table 1 of the paper for B and L; Ti and S are DeiT's (Touvron et al. 2020, arXiv:2012.12877).
 VARIANTS = {
@@ -51,10 +42,12 @@ class ViTConfig:
     dropout: float = 0.0  # after the positions, and at the end of attention and of each MLP layer
     attention_dropout: float = 0.0  # on the attention weights
     drop_path: float = 0.0  # probability of leaving a block's branch out; rises from 0 in the first block to this
-    pool: Literal["cls", "mean"] = "cls"  # the class token, or the mean of the patches (and then no class token)
+    pool: Literal["cls", "mean", "attention"] = "cls"  # class token; or without one: mean, or SigLIP's AttentionPool
     positions: Literal["learned", "sine", "none"] = "learned"
     activation: Literal["gelu", "gelu_tanh", "quick_gelu"] = "gelu"
     qkv_bias: bool = True
+    patch_bias: bool = True  # of the patch embedding; CLIP's has none
+    norm_pre: bool = False  # a norm before the first block; CLIP has one
     norm_eps: float = 1e-6
 
     def __post_init__(self) -> None:
@@ -70,7 +63,11 @@ class ViTConfig:
         grid_size(self.image_size, self.patch_size)
         if self.dim % self.num_heads:
             raise ValueError(f"dim {self.dim} is not a multiple of num_heads {self.num_heads}: change one")
-        choices = {"pool": ("cls", "mean"), "positions": ("learned", "sine", "none"), "activation": tuple(ACTIVATIONS)}
+        choices = {
+            "pool": ("cls", "mean", "attention"),
+            "positions": ("learned", "sine", "none"),
+            "activation": tuple(ACTIVATIONS),
+        }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}={getattr(self, name)!r} is unknown: use one of {', '.join(allowed)}")
@@ -105,82 +102,6 @@ class ViTConfig:
         return self.grid[0] * self.grid[1] + (self.pool == "cls")
 
 
-class MLP(nn.Module):
-    """Two linear layers with an activation between them, for each token alone: (…, dim) -> (…, dim).
-
-    Raises:
-        ValueError: an activation that is not one of ACTIVATIONS.
-    """
-
-    def __init__(self, *, dim: int, hidden: int, activation: str = "gelu", dropout: float = 0.0) -> None:
-        super().__init__()
-        if activation not in ACTIVATIONS:
-            raise ValueError(f"activation={activation!r} is unknown: use one of {', '.join(ACTIVATIONS)}")
-        self.fc1 = nn.Linear(dim, hidden)
-        self.act = ACTIVATIONS[activation]()
-        self.fc2 = nn.Linear(hidden, dim)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.dropout(self.act(self.fc1(x)))  # (…, hidden)
-        return self.dropout(self.fc2(x))  # (…, dim)
-
-
-class DropPath(nn.Module):
-    """Leaves a branch out for some images in training: stochastic depth (Huang et al. 2016, arXiv:1603.09382).
-
-    What stays is scaled by 1 / (1 - p), so that the mean stays as it was.
-
-    Raises:
-        ValueError: p outside 0 … 1, or 1, which would leave nothing.
-    """
-
-    def __init__(self, p: float) -> None:
-        super().__init__()
-        if not 0 <= p < 1:
-            raise ValueError(f"drop_path is {p}: give a probability from 0 to below 1")
-        self.p = p
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.p == 0:
-            return x
-        kept = torch.rand(len(x), *[1] * (x.ndim - 1), device=x.device) >= self.p
-        return x * kept / (1 - self.p)
-
-
-class EncoderBlock(nn.Module):
-    """Attention between tokens, then an MLP for each, both added to the stream: (B, N, dim) -> (B, N, dim).
-
-    Equations 2 and 3 of the paper, pre-norm: each branch reads a normalised copy of the stream and adds to it.
-    """
-
-    def __init__(
-        self,
-        *,
-        dim: int,
-        num_heads: int,
-        mlp_ratio: float = 4.0,
-        dropout: float = 0.0,
-        attention_dropout: float = 0.0,
-        drop_path: float = 0.0,
-        activation: str = "gelu",
-        qkv_bias: bool = True,
-        norm_eps: float = 1e-6,
-    ) -> None:
-        super().__init__()
-        self.norm1 = nn.LayerNorm(dim, eps=norm_eps)
-        self.attn = MultiHeadSelfAttention(
-            dim=dim, num_heads=num_heads, qkv_bias=qkv_bias, attention_dropout=attention_dropout, dropout=dropout
-        )
-        self.norm2 = nn.LayerNorm(dim, eps=norm_eps)
-        self.mlp = MLP(dim=dim, hidden=int(dim * mlp_ratio), activation=activation, dropout=dropout)
-        self.drop_path = DropPath(drop_path)
-
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        x = x + self.drop_path(self.attn(self.norm1(x), mask))  # equation 2
-        return x + self.drop_path(self.mlp(self.norm2(x)))  # equation 3
-
-
 class ViT(nn.Module):
     """The Vision Transformer: images (B, C, H, W) -> logits (B, num_classes).
 
@@ -194,7 +115,11 @@ class ViT(nn.Module):
         super().__init__()
         self.config = c = config
         self.patch_embed = PatchEmbedding(
-            image_size=c.image_size, patch_size=c.patch_size, in_channels=c.in_channels, dim=c.dim
+            image_size=c.image_size,
+            patch_size=c.patch_size,
+            in_channels=c.in_channels,
+            dim=c.dim,
+            bias=c.patch_bias,
         )
         self.cls_token = nn.Parameter(torch.zeros(1, 1, c.dim)) if c.pool == "cls" else None
         if c.positions == "learned":
@@ -202,6 +127,7 @@ class ViT(nn.Module):
         else:
             self.register_buffer("pos_embed", fixed_positions(c), persistent=False)
         self.pos_drop = nn.Dropout(c.dropout)
+        self.norm_pre = nn.LayerNorm(c.dim, eps=c.norm_eps) if c.norm_pre else nn.Identity()
         self.blocks = nn.ModuleList(
             EncoderBlock(
                 dim=c.dim,
@@ -217,6 +143,15 @@ class ViT(nn.Module):
             for i in range(c.depth)
         )
         self.norm = nn.LayerNorm(c.dim, eps=c.norm_eps)
+        self.attn_pool = None
+        if c.pool == "attention":
+            self.attn_pool = AttentionPool(
+                dim=c.dim,
+                num_heads=c.num_heads,
+                mlp_ratio=c.mlp_ratio,
+                activation=c.activation,
+                norm_eps=c.norm_eps,
+            )
         self.head = nn.Linear(c.dim, c.num_classes) if c.num_classes else nn.Identity()
         self.apply(initialise)
         for token in (self.cls_token, self.pos_embed):
@@ -228,7 +163,7 @@ class ViT(nn.Module):
         x = self.patch_embed(images)  # (B, N, D)
         if self.cls_token is not None:
             x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1)  # (B, 1 + N, D)
-        return self.pos_drop(x + self.pos_embed)
+        return self.norm_pre(self.pos_drop(x + self.pos_embed))
 
     def features(self, images: Tensor) -> Tensor:
         """Every token after the last block and its norm: (B, C, H, W) -> (B, tokens, dim)."""
@@ -237,10 +172,15 @@ class ViT(nn.Module):
             x = block(x)
         return self.norm(x)
 
+    def pool(self, tokens: Tensor) -> Tensor:
+        """One vector for the tokens of an image, after the last norm: (B, tokens, dim) -> (B, dim)."""
+        if self.attn_pool is not None:
+            return self.attn_pool(tokens)
+        return tokens[:, 0] if self.config.pool == "cls" else tokens.mean(dim=1)
+
     def pooled(self, images: Tensor) -> Tensor:
         """One vector an image, equation 4: (B, C, H, W) -> (B, dim)."""
-        x = self.features(images)
-        return x[:, 0] if self.config.pool == "cls" else x.mean(dim=1)
+        return self.pool(self.features(images))
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head(self.pooled(images))

@@ -102,7 +102,10 @@ def download(name: str) -> Path:
         raise FileNotFoundError(f"there is no file or folder {name!r}, and a hub id has the form owner/name")
     offline = bool(os.environ.get("VIT_COURSE_OFFLINE"))
     try:
-        return Path(snapshot_download(name, allow_patterns=FILES, local_files_only=offline))
+        folder = Path(snapshot_download(name, allow_patterns=FILES, local_files_only=offline))
+        if not any(folder.glob("*.safetensors")):  # some older models, such as OpenAI's CLIP ViT-B/32
+            folder = Path(snapshot_download(name, allow_patterns=["pytorch_model.bin"], local_files_only=offline))
+        return folder
     except errors.RepositoryNotFoundError as error:
         raise FileNotFoundError(
             f"there is no model {name!r} on the hub, or it is not public: check the name"

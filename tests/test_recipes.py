@@ -326,6 +326,18 @@ def test_seeds_accumulate_and_none_is_run_twice(folder, data, tmp_path, monkeypa
     assert seeds == [1] and both[:1] == first and record_of("tiny", tmp_path)["summary"]["seeds"] == 2
 
 
+def test_a_record_from_before_a_part_got_another_field_is_still_of_this_recipe(folder, data, tmp_path):
+    recipe = tiny(folder, seeds=1, epochs=1)
+    quietly(recipe, record=True, folder=tmp_path)
+    record = record_of("tiny", tmp_path)
+    del record["recipe"]["model"]["norm_pre"], record["recipe"]["optimizer"]["renormalise"]
+    (tmp_path / "tiny.json").write_text(json.dumps(record))
+    assert records.runs_so_far(recipe, tmp_path) == record["runs"]
+    with pytest.raises(ValueError, match=r"of another recipe \(model differ\)"):
+        model = dataclasses.replace(recipe.model, norm_pre=True)
+        records.runs_so_far(dataclasses.replace(recipe, model=model), tmp_path)
+
+
 def test_a_record_of_another_recipe_is_not_added_to(folder, data, tmp_path):
     recipe = tiny(folder, seeds=1, epochs=1)
     quietly(recipe, record=True, folder=tmp_path)

@@ -5,6 +5,7 @@ import os
 import platform
 import statistics
 import subprocess
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ import torch
 
 from vit_course.data.files import whole_file
 from vit_course.interpret.metrics import Predictions
-from vit_course.recipes.recipe import Recipe
+from vit_course.recipes.recipe import MODELS, AdamW, Muon, Recipe
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "data" / "recorded"
 ROOMS = [f"vit_course/{room}" for room in ("data", "models", "training", "recipes", "device.py")]
+KINDS = {kind.__name__: kind for kind in (*MODELS, Muon, AdamW)}  # what a record calls a recipe's parts
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")  # of /proc/cpuinfo: what decides a CPU's speed here
 
 
@@ -94,8 +96,15 @@ def runs_so_far(recipe: Recipe, folder: str | os.PathLike | None = None) -> list
 
 
 def _essential(recipe: dict[str, Any]) -> dict[str, Any]:
-    """What decides a run's result: not the words about it, nor how many seeds to take."""
-    return {key: value for key, value in recipe.items() if key not in ("about", "seeds")}
+    """What decides a run's result: not the words about it, nor how many seeds to take.
+
+    A field that a part of the recipe has got since counts with its default: so the run was made.
+    """
+    parts = {key: value for key, value in recipe.items() if key not in ("about", "seeds")}
+    for key in ("model", "optimizer"):
+        own = {f.name: f.default for f in fields(KINDS[parts[key]["kind"]]) if f.default is not MISSING}
+        parts[key] = json.loads(json.dumps(own)) | parts[key]
+    return parts
 
 
 def add(recipe: Recipe, run: dict[str, Any], folder: str | os.PathLike | None = None) -> Path:

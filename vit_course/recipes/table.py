@@ -106,6 +106,7 @@ SHAPES = [
         dataset="shapes",
         held_out=0.1,
         model=replace(SMALL, dim=64, num_heads=2),
+        optimizer=Muon(lr=0.02, adamw_lr=2e-3),
         batch_size=64,
         epochs=4,
         seeds=5,

@@ -145,6 +145,12 @@ def test_the_confusion_plot_shows_shares_of_the_true_class():
     plt.close("all")
 
 
+def test_the_confusion_plot_writes_no_zeros():
+    figure = metric_plots.plot_confusion(torch.tensor([[199, 1], [3, 197]]), ["a", "b"])  # 1 of 200 is 0.5 %
+    assert sorted(t.get_text() for t in figure.axes[0].texts) == ["100", "2", "98"]
+    plt.close("all")
+
+
 def test_the_reliability_plot_has_a_dot_for_each_bin_with_images(answers):
     found = metrics.reliability(answers.probabilities, answers.labels, bins=10)
     ax = metric_plots.plot_reliability(found).axes[0]

@@ -32,7 +32,7 @@ def plot_confusion(matrix: Tensor, classes: Sequence[str], *, title: str = "") -
     top = max(float(np.nanmax(mistakes, initial=0)), 1.0)
     ax.imshow(mistakes, cmap="viridis", vmin=0, vmax=top)
     for (row, column), share in np.ndenumerate(shares):
-        if share >= 0.5:
+        if share > 0.5:  # what rounds to 0 is left out
             light = row != column and share < 0.6 * top
             ax.text(column, row, f"{share:.0f}", ha="center", va="center", fontsize=9, color="w" if light else "k")
     ax.set_xticks(range(len(classes)), classes, rotation=60, ha="right")

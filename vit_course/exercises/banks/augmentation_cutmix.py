@@ -1,0 +1,237 @@
+"""Notebook 15: CutMix, the box and the labels."""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vit_course.exercises.core import Exercise, Mistake
+
+Box = tuple[int, int, int, int]  # top, left, height, width
+
+
+def cutmix(images: Tensor, labels: Tensor, partner: Tensor, box: Box, num_classes: int) -> tuple[Tensor, Tensor]:
+    """CutMix (Yun et al. 2019, algorithm 1) with one box for the batch, which may reach beyond the image."""
+    return pasted()(images, labels, partner, box, num_classes)
+
+
+def clipped(box: Box, H: int, W: int) -> Box:
+    """(top, bottom, left, right) of the part that lies in the image."""
+    top, left, height, width = box
+    return max(0, top), max(0, min(H, top + height)), max(0, left), max(0, min(W, left + width))
+
+
+def paste(images: Tensor, partners: Tensor, edges: Box) -> Tensor:
+    top, bottom, left, right = edges
+    result = images.clone()
+    result[:, :, top:bottom, left:right] = partners[:, :, top:bottom, left:right]
+    return result
+
+
+def area(edges: Box, box: Box, H: int, W: int) -> float:
+    """The partner's share of the label: its share of the pixels."""
+    top, bottom, left, right = edges
+    return (bottom - top) * (right - left) / (H * W)
+
+
+def pasted(edges_of: Callable = clipped, weight_of: Callable = area, put: Callable = paste) -> Callable:
+    """`cutmix` with other edges of the box, another weight for the partner's label, or another way to paste."""
+
+    def answer(images, labels, partner, box, num_classes):
+        H, W = images.shape[2:]
+        edges = edges_of(box, H, W)
+        weight = weight_of(edges, box, H, W)
+        hot = F.one_hot(labels, num_classes).float()  # (B, K)
+        return put(images, images[partner], edges), (1 - weight) * hot + weight * hot[partner]
+
+    return answer
+
+
+def batches_to_cut() -> list[tuple]:
+    """(images, labels, partner, box, num_classes): a box within, one beyond each side, one wholly outside; H ≠ W."""
+
+    def draw(b: int, h: int, w: int, k: int, box: Box) -> tuple:
+        order = torch.randperm(b)
+        partner = torch.empty_like(order)
+        partner[order] = order.roll(1)  # one cycle: nobody is their own partner, and partner[partner] is another still
+        return torch.rand(b, 3, h, w), torch.arange(b) % k, partner, box, k
+
+    return [
+        draw(3, 4, 6, 3, (1, 2, 2, 3)),
+        draw(5, 8, 6, 7, (-2, 1, 5, 2)),
+        draw(4, 6, 9, 5, (3, 6, 4, 8)),
+        draw(4, 7, 5, 6, (2, -1, 3, 3)),
+    ]
+
+
+def cutmix_by_mask(images, labels, partner, box, num_classes):
+    top, left, height, width = box
+    H, W = images.shape[2:]
+    rows, cols = torch.arange(H)[:, None], torch.arange(W)
+    inside = (rows >= top) & (rows < top + height) & (cols >= left) & (cols < left + width)  # (H, W)
+    share = 1 - inside.float().mean()
+    hot = torch.eye(num_classes)[labels]
+    return torch.where(inside, images[partner], images), torch.lerp(hot[partner], hot, share)
+
+
+def cutmix_by_loop(images, labels, partner, box, num_classes):
+    top, left, height, width = box
+    B, _, H, W = images.shape
+    mixed, soft = images.clone(), torch.zeros(B, num_classes)
+    for i in range(B):
+        j, count = int(partner[i]), 0
+        for y in range(H):
+            for x in range(W):
+                if top <= y < top + height and left <= x < left + width:
+                    mixed[i, :, y, x], count = images[j, :, y, x], count + 1
+        soft[i, labels[i]] += 1 - count / (H * W)
+        soft[i, labels[j]] += count / (H * W)
+    return mixed, soft
+
+
+def from_the_corner(images: Tensor, partners: Tensor, edges: Box) -> Tensor:
+    top, bottom, left, right = edges
+    result = images.clone()
+    result[:, :, top:bottom, left:right] = partners[:, :, : bottom - top, : right - left]
+    return result
+
+
+def in_place(images, labels, partner, box, num_classes):
+    mixed, soft = cutmix(images, labels, partner, box, num_classes)
+    return images.copy_(mixed), soft
+
+
+def overwritten(images, labels, partner, box, num_classes):
+    """One image after the other, each from a batch whose first images are pasted over already."""
+    top, bottom, left, right = clipped(box, *images.shape[2:])
+    mixed = images.clone()
+    for i, j in enumerate(partner.tolist()):
+        mixed[i, :, top:bottom, left:right] = mixed[j, :, top:bottom, left:right]
+    return mixed, cutmix(images, labels, partner, box, num_classes)[1]
+
+
+def sides_swapped(box: Box, H: int, W: int) -> Box:
+    top, left, height, width = box
+    return clipped((left, top, width, height), H, W)
+
+
+CUTMIX = Exercise(
+    name="cutmix",
+    notebook="15",
+    title="CutMix: paste a box, and share the label by its area",
+    reference=cutmix,
+    probes=batches_to_cut,
+    result=("mixed", "soft"),
+    axes={"images": "B C H W", "labels": "B", "partner": "B", "mixed": "B C H W", "soft": "B K"},
+    hints=[
+        "First cut the box down to what lies in the image: its first row is at least 0, its last at most H. The same "
+        "for the columns.",
+        "Copy the images, then write into the copy: `mixed[:, :, top:bottom, left:right] = images[partner][:, :, "
+        "top:bottom, left:right]`.",
+        "The partner's share of the label is its share of the *pixels*: rows times columns of the box that is left, "
+        "over H times W.",
+    ],
+    mistakes=[
+        Mistake(
+            "not_clipped_label",
+            pasted(weight_of=lambda edges, box, H, W: box[2] * box[3] / (H * W)),
+            "The label counts pixels that are not in the image: the box reaches beyond the border, and you used the "
+            "area that it was asked to have. Count what is left of it after cutting.",
+        ),
+        Mistake(
+            "side_for_area",
+            pasted(weight_of=lambda edges, box, H, W: (edges[1] - edges[0]) / H),
+            "You took a *side* of the box as a share. Half as high and half as wide is a quarter of the pixels: shares "
+            "are areas, rows times columns.",
+        ),
+        Mistake(
+            "root_of_area",
+            pasted(weight_of=lambda edges, box, H, W: area(edges, box, H, W) ** 0.5),
+            "The partner's share is the root of the area. In the paper the root gives the box's *sides*; the label "
+            "goes by the area itself.",
+        ),
+        Mistake(
+            "weights_swapped",
+            pasted(weight_of=lambda edges, box, H, W: 1 - area(edges, box, H, W)),
+            "The weights are swapped: the smaller the box, the more of the label goes to the partner. What is pasted "
+            "is the partner's, the rest stays your image's.",
+        ),
+        Mistake(
+            "labels_not_mixed",
+            pasted(weight_of=lambda edges, box, H, W: 0.0),
+            "A piece of another class is in the picture, and the label does not know. That is Cutout with a misleading "
+            "fill; CutMix shares the label by area.",
+        ),
+        Mistake(
+            "half_and_half",
+            pasted(weight_of=lambda edges, box, H, W: 0.5),
+            "Every label is half and half, however small the box. It goes by area.",
+        ),
+        Mistake(
+            "negative_start",
+            pasted(edges_of=lambda box, H, W: (box[0], min(H, box[0] + box[2]), box[1], min(W, box[1] + box[3]))),
+            "A box that begins at row -2 means two rows beyond the top. In a Python slice, -2 counts from the *end*: "
+            "the box lands at the bottom, or is empty. Cut it at 0 first.",
+        ),
+        Mistake(
+            "nothing_clipped",
+            pasted(
+                edges_of=lambda box, H, W: (box[0], box[0] + box[2], box[1], box[1] + box[3]),
+                weight_of=lambda edges, box, H, W: box[2] * box[3] / (H * W),
+            ),
+            "The box is used as it comes. Where it begins above the image, the slice begins at -2, which Python "
+            "counts from the *end*; and the label counts pixels that are not there. Cut the box down to the image "
+            "first: then both are right.",
+        ),
+        Mistake(
+            "sides_swapped",
+            pasted(edges_of=sides_swapped),
+            "Rows and columns have changed places: `box` is (top, left, height, width), and the images are (B, C, H, "
+            "W), rows first. On square images it would look right.",
+        ),
+        Mistake(
+            "one_too_many",
+            pasted(edges_of=lambda box, H, W: clipped((box[0], box[1], box[2] + 1, box[3] + 1), H, W)),
+            "Your box is one row and one column too large: a slice leaves out its end, so `top + height` is right as "
+            "it stands.",
+        ),
+        Mistake(
+            "from_the_corner",
+            pasted(put=from_the_corner),
+            "The piece comes from the partner's upper left corner. It is cut out at the *same place* where it is put "
+            "in; otherwise objects near the middle are hardly ever seen.",
+        ),
+        Mistake(
+            "the_rest",
+            pasted(put=lambda images, partners, edges: paste(partners, images, edges)),
+            "Inside and outside are swapped: your picture is the partner with a window onto the image. The labels say "
+            "it the other way round.",
+        ),
+        Mistake(
+            "other_partner",
+            lambda images, labels, partner, box, num_classes: (
+                cutmix(images, labels, partner, box, num_classes)[0],
+                cutmix(images, labels, partner.argsort(), box, num_classes)[1],
+            ),
+            "Pixels and labels come from different partners: image i gets its piece from image partner[i], so the "
+            "label comes from there too.",
+        ),
+        Mistake(
+            "overwritten",
+            overwritten,
+            "You paste into the batch that you also cut from, so some pieces come from images that were pasted over "
+            "before: they show a third image, and the label does not know. Cut from the untouched images.",
+        ),
+        Mistake(
+            "in_place",
+            in_place,
+            "The result is right, but it is written into the images that you were given: whoever called you loses the "
+            "originals. Work on a copy.",
+        ),
+    ],
+    variants=[cutmix_by_mask, cutmix_by_loop],
+    solved="The package draws a box of its own for each image, as a mask, and counts its pixels.",
+)
+
+EXERCISES = [CUTMIX]

@@ -83,8 +83,8 @@ def test_distance_by_hand():
 
 def test_distance_knows_rows_from_columns():
     maps = torch.zeros(1, 1, 1, 6, 6)
-    maps[..., 0] = 1  # everyone looks at the top left patch of 2×3
-    across = [0, 1, 2]
+    maps[..., 1] = 1  # everyone looks at the second patch of 2×3, in the middle of the first row
+    across = [-1, 0, 1]
     expected = sum((down**2 + (5 * right) ** 2) ** 0.5 for down in (0, 10) for right in across) / 6
     assert looking.attention_distance(maps, (2, 3), (10, 5)).item() == pytest.approx(expected)
     with pytest.raises(ValueError, match="6 tokens"):
@@ -119,5 +119,7 @@ def test_position_similarity(images):
 def test_bad_models_are_named(images):
     with pytest.raises(ValueError, match=r"model\.eval"):
         looking.attention_maps(build().train(), images)
+    with pytest.raises(ValueError, match=r"model\.eval"):
+        looking.predictions_by_layer(build().train(), images)
     with pytest.raises(ValueError, match="Linear has no attention layer"):
         looking.attention_maps(nn.Linear(2, 2).eval(), images)

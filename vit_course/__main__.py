@@ -1,4 +1,4 @@
-"""The command line, `python -m vit_course`: `doctor`, `train`, `predict`; `notebooks …` for maintainers and teachers."""
+"""The commands of `python -m vit_course`: doctor, train, predict; for maintainers and teachers also notebooks."""
 
 import argparse
 import sys

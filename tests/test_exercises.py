@@ -265,6 +265,8 @@ OTHER_KINDS = {
     "should not be": (lambda: {"one is lost": False}, lambda: {"one is lost": True}, "not be so, but is: one is lost."),
     "keys": (lambda: {"loss": 1.0}, lambda: {"cost": 1.0}, "lacks `loss` and has `cost`"),
     "array": (lambda: np.arange(3), lambda: np.arange(3), None),
+    "texts for numbers": (lambda: np.ones(1), lambda: np.array(["a"]), "has dtype <U1, expected float64"),
+    "other texts": (lambda: np.array(["a", "b"]), lambda: np.array(["a", "c"]), "values are not."),
     "nested": (lambda: [(torch.ones(2), "a")], lambda: [(torch.ones(3), "a")], "`result[0][0]` has shape (3,)"),
     "list, not iterator": (lambda: [0, 1], lambda: iter([0, 1]), "`yield` makes an iterator"),
     "iterator or list": (lambda: iter([0, 1]), lambda: [0, 1], None),

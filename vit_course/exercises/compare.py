@@ -66,8 +66,11 @@ def as_array(value: object) -> np.ndarray:
 
 
 def different(expected: object, yours: object, tolerance: Tolerance) -> np.ndarray:
-    """Which elements of two equally shaped tensors, arrays or numbers differ. Two NaN agree."""
+    """Which elements of two equally shaped tensors, arrays or numbers differ. Two NaN agree; a text is no number."""
     a, b = as_array(expected), as_array(yours)
+    numbers = [array.dtype.kind in "biufc" for array in (a, b)]
+    if not all(numbers):
+        return np.full(a.shape, True) if any(numbers) else a != b
     if a.dtype == b.dtype and a.dtype.kind in "biu":
         return a != b
     return ~np.isclose(b, a, rtol=tolerance.rtol, atol=tolerance.atol, equal_nan=True)

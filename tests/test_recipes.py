@@ -404,6 +404,11 @@ def test_the_command_runs_a_recipe_and_refuses_what_makes_no_sense(folder, data,
     monkeypatch.setenv("VIT_COURSE_LIVE", "none")
     assert main(["train", "tiny", "--record", "--minutes", "1"]) == 1
     assert "--record with --minutes" in capsys.readouterr().err
+    assert main(["train", "tiny", "--ship", "--minutes", "1"]) == 1
+    assert "--ship with --minutes" in capsys.readouterr().err
+    assert main(["train", "tiny", "--ship"]) == 0 and weights_of("tiny", tmp_path).is_file()
+    assert "tiny.safetensors comes with the course now" in capsys.readouterr().out
+    (tmp_path / "tiny.json").unlink()
     assert main(["train", "tiny", "--seeds", "0"]) == 1
     assert "--seeds is 0" in capsys.readouterr().err
     assert main(["train", "tiny", "--seeds", "2", "--record", "--resume"]) == 0

@@ -23,7 +23,8 @@ def command(options: argparse.Namespace) -> int:
         raise ValueError(f"--seeds is {options.seeds}: give 1 or more")
     if options.minutes is not None:
         if options.record or options.ship:
-            raise ValueError("--record or --ship with --minutes: they are of the recipe as it stands; leave one out")
+            kept = "--ship" if options.ship else "--record"
+            raise ValueError(f"{kept} with --minutes: a record is of the recipe as it stands; leave one of them out")
         recipe = in_minutes(recipe, options.minutes)
     if os.environ.get("RANK", "0") == "0":
         print(recipe, flush=True)

@@ -1,7 +1,7 @@
 """The recipes by name.
 
-Budgets are in epochs, so that a run is the same everywhere; a name's minutes are reckoned for two CPU cores with
-AVX512-BF16 from the speed of one, and not yet measured: the records will say.
+Budgets are in epochs, so that a run is the same everywhere. A name's minutes are half the CPU minutes of one core with
+AVX512-BF16, which is what two cores take if both are kept busy; the records say what was measured.
 Both nets of a budget get the same images, the same augmentation, the same loss.
 """
 

@@ -10,23 +10,16 @@ import argparse
 import platform
 import statistics
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
 import torchvision
-from PIL import Image
-from torch.utils.data import DataLoader
-from torchvision.datasets import ImageFolder
-from torchvision.transforms import v2
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from vit_course.bench.loading import compare, compare_ways, noise_split
 from vit_course.data.augment import (
     ColorJitter,
-    Compose,
     CutMix,
     Cutout,
     HorizontalFlip,
@@ -36,10 +29,7 @@ from vit_course.data.augment import (
     RandomErasing,
 )
 from vit_course.data.batches import Batches
-from vit_course.data.dataset import Split
 
-MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
-CROP_AND_FLIP = Compose([RandomCrop(padding=4), HorizontalFlip()])
 EACH = {
     "none": None,
     "RandomCrop": RandomCrop(padding=4),
@@ -52,60 +42,6 @@ EACH = {
     "CutMix": CutMix(num_classes=10),
     "RandAugment": RandAugment(),
 }
-
-
-def noise_split(count: int) -> Split:
-    """`count` images of noise in 10 classes."""
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (count, 3, 32, 32), dtype=torch.uint8, generator=generator)
-    return Split(images, torch.arange(count) % 10, MEAN, STD)
-
-
-def write_folder(split: Split, root: Path) -> None:
-    """The split as `root/class/number.png`."""
-    for index, (image, label) in enumerate(split):
-        folder = root / str(label)
-        folder.mkdir(exist_ok=True)
-        Image.fromarray(image.permute(1, 2, 0).numpy()).save(folder / f"{index}.png")
-
-
-def v2_transform() -> v2.Compose:
-    """The same augmentation as ours by torchvision: reflect-padded crop, flip, normalise."""
-    return v2.Compose(
-        [
-            v2.ToImage(),
-            v2.RandomCrop(32, padding=4, padding_mode="reflect"),
-            v2.RandomHorizontalFlip(),
-            v2.ToDtype(torch.float32, scale=True),
-            v2.Normalize(MEAN, STD),
-        ]
-    )
-
-
-def v2_on_batches(split: Split, batch_size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """torchvision's transforms given whole batches: they draw one crop and one flip for all images of a batch."""
-    transform = v2_transform()
-    for which in torch.randperm(len(split)).split(batch_size):
-        yield transform(split.images[which]), split.labels[which]
-
-
-def seconds(make: Callable[[], object]) -> float:
-    """What one pass over the batches of `make()` takes."""
-    start = time.perf_counter()
-    for _ in make():
-        pass
-    return time.perf_counter() - start
-
-
-def compare(ways: dict[str, tuple[Callable[[], object], int]], rounds: int) -> dict[str, list[float]]:
-    """Images/s of each way, `rounds` times, in turn. A way is (what makes the batches, images it makes in all)."""
-    for make, _ in ways.values():
-        seconds(make)  # starts the workers, warms the files' cache
-    rates = {name: [] for name in ways}
-    for _ in range(rounds):
-        for name, (make, count) in ways.items():
-            rates[name].append(count / seconds(make))
-    return rates
 
 
 def rounded(rate: float) -> str:
@@ -123,26 +59,6 @@ def table(rates: dict[str, list[float]], base: str, heading: str) -> str:
             f"| {ratio:.3g} × |"
         )
     return "\n".join(lines)
-
-
-def compare_ways(count: int, rounds: int, batch_size: int) -> dict[str, list[float]]:
-    """Images/s of every way to make the same batches."""
-    split = noise_split(count)
-    many = noise_split(50_000)  # in memory a pass over few images would be too short to time
-    with tempfile.TemporaryDirectory() as root:
-        write_folder(split, Path(root))
-        folder = ImageFolder(root, transform=v2_transform())
-        options = {"batch_size": batch_size, "shuffle": True}
-        no_workers = DataLoader(folder, **options)
-        workers = DataLoader(folder, **options, num_workers=2, persistent_workers=True)
-        ours = Batches(many, **options, augment=CROP_AND_FLIP)
-        ways = {
-            "ImageFolder + v2 + DataLoader, 0 workers": (lambda: no_workers, count),
-            "DataLoader, 2 workers": (lambda: workers, count),
-            "v2 on whole batches (one crop and flip for all!)": (lambda: v2_on_batches(many, batch_size), len(many)),
-            "Batches": (lambda: ours, len(many)),
-        }
-        return compare(ways, rounds)
 
 
 def compare_augmentations(rounds: int, batch_size: int) -> dict[str, list[float]]:

@@ -3,7 +3,6 @@
 `python tests/parity.py` computes it and writes PARITY.md. Weights go through files that the library itself wrote.
 """
 
-import functools
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import parity_clip
 
+from vit_course.bench.peers import timms, torchvisions, transformerss
 from vit_course.models.layouts import convert
 from vit_course.models.pretrained import load_pretrained
 from vit_course.models.vit import ViT, ViTConfig
@@ -54,76 +54,6 @@ def randomise(model: nn.Module, seed: int) -> nn.Module:
             if name == "logit_scale":  # so that similarities are spread out
                 parameter += 2
     return model.eval()
-
-
-def torchvisions(config: ViTConfig) -> nn.Module | None:
-    """torchvision's class with this configuration; None if it cannot have it."""
-    from torchvision.models import VisionTransformer
-
-    fixed = {"in_channels": 3, "pool": "cls", "positions": "learned", "activation": "gelu", "qkv_bias": True}
-    fixed |= {"patch_bias": True, "norm_pre": False}
-    if config != replace(config, **fixed) or not config.num_classes or not isinstance(config.image_size, int):
-        return None
-    return VisionTransformer(
-        image_size=config.image_size,
-        patch_size=config.patch_size,
-        num_layers=config.depth,
-        num_heads=config.num_heads,
-        hidden_dim=config.dim,
-        mlp_dim=int(config.dim * config.mlp_ratio),
-        num_classes=config.num_classes,
-        norm_layer=functools.partial(nn.LayerNorm, eps=config.norm_eps),
-    )
-
-
-def timms(config: ViTConfig) -> tuple[nn.Module, dict] | None:
-    """timm's class with this configuration, and the arguments that make it; None if it cannot have it."""
-    import timm
-
-    if config.norm_eps != 1e-6:
-        return None
-    pools = {
-        "cls": {},
-        "mean": {"class_token": False, "global_pool": "avg", "fc_norm": False},
-        "attention": {"class_token": False, "global_pool": "map"},
-    }
-    arguments = {
-        "img_size": config.image_size,
-        "patch_size": config.patch_size,
-        "in_chans": config.in_channels,
-        "num_classes": config.num_classes,
-        "embed_dim": config.dim,
-        "depth": config.depth,
-        "num_heads": config.num_heads,
-        "mlp_ratio": config.mlp_ratio,
-        "qkv_bias": config.qkv_bias,
-        "act_layer": config.activation,
-        "pre_norm": config.norm_pre,
-        **pools[config.pool],
-    }
-    return timm.create_model("vit_tiny_patch16_224", **arguments), arguments
-
-
-def transformerss(config: ViTConfig) -> nn.Module | None:
-    """transformers' class with this configuration; None if it cannot have it."""
-    import transformers
-
-    if config.pool != "cls" or config.norm_pre:
-        return None
-    theirs = transformers.ViTConfig(
-        image_size=config.image_size,
-        patch_size=config.patch_size,
-        num_channels=config.in_channels,
-        num_labels=config.num_classes,
-        hidden_size=config.dim,
-        num_hidden_layers=config.depth,
-        num_attention_heads=config.num_heads,
-        intermediate_size=int(config.dim * config.mlp_ratio),
-        hidden_act={"gelu_tanh": "gelu_pytorch_tanh"}.get(config.activation, config.activation),
-        qkv_bias=config.qkv_bias,
-        layer_norm_eps=config.norm_eps,
-    )
-    return transformers.ViTForImageClassification(theirs)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ ALLOWED = {
     "interpret": {"device", "data", "models"},
     "exercises": set(),
     "recipes": {"device", "data", "models", "training", "interpret"},
+    "bench": {"device", "data", "models", "training", "interpret", "recipes"},
     "doctor": {"device", "data"},
     "predict": {"device", "data", "models", "interpret", "recipes"},
     "authoring": {"device", "data", "exercises"},

@@ -86,15 +86,22 @@ def test_under_autocast_it_is_near():
 
 
 @pytest.mark.parametrize(
-    ("device", "keys", "fused"), [("cpu", 512, False), ("cpu", 513, True), ("meta", 65, True), ("cpu", 2, False)]
+    ("device", "dtype", "keys", "fused"),
+    [
+        ("cpu", torch.bfloat16, 512, False),
+        ("cpu", torch.bfloat16, 513, True),
+        ("cpu", torch.bfloat16, 2, False),
+        ("cpu", torch.float32, 2, True),
+        ("meta", torch.bfloat16, 65, True),
+    ],
 )
-def test_the_choice(device, keys, fused, monkeypatch):
+def test_the_choice(device, dtype, keys, fused, monkeypatch):
     calls = []
     kernel = F.scaled_dot_product_attention
     monkeypatch.setattr(
         ours.F, "scaled_dot_product_attention", lambda *a, **b: (calls.append(1), kernel(*a, **b))[1], raising=True
     )
-    out = attention(*draw((2,), 3, keys, 4, 4, device=device))
+    out = attention(*(part.to(dtype) for part in draw((2,), 3, keys, 4, 4, device=device)))
     assert out.shape == (2, 3, 4) and bool(calls) == fused
 
 

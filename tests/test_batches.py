@@ -5,9 +5,9 @@ from statistics import median
 
 import pytest
 import torch
-from measure_batches import compare_ways
 from torch.testing import assert_close
 
+from vit_course.bench.loading import compare_ways
 from vit_course.data.augment import ColorJitter, Compose, HorizontalFlip, MixUp, RandomCrop
 from vit_course.data.batches import Batches, generator_for
 from vit_course.data.dataset import Split

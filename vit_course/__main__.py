@@ -1,4 +1,4 @@
-"""The commands of `python -m vit_course`: doctor, train, predict; for maintainers and teachers also notebooks."""
+"""The commands of `python -m vit_course`: doctor, train, predict, bench; for maintainers and teachers notebooks."""
 
 import argparse
 import sys
@@ -21,6 +21,11 @@ def main(arguments: list[str] | None = None) -> int:
     predict.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
     predict.add_argument("--weights", default="vgg-10min", help="a recipe, a file, a folder or a hub id")
     predict.add_argument("--picture", type=Path, default=Path("predicted.png"), help="where to write the overlay")
+    bench = commands.add_parser("bench", help="our nets and batches beside other libraries', in one run")
+    bench.add_argument("--quick", action="store_true", help="smaller batches and fewer rounds, at most 90 s")
+    bench.add_argument("--device", help="cpu, cuda or mps; else the fastest here")
+    bench.add_argument("--compile", action="store_true", help="also our ViT through torch.compile, reported apart")
+    bench.add_argument("--out", type=Path, default=Path("bench"), help="where to write, without .json and .png")
     notebooks = commands.add_parser("notebooks", help="for maintainers and teachers")
     tasks = notebooks.add_subparsers(dest="task", required=True, metavar="TASK")
     for task, text in (("outputs", "run notebooks and store their outputs"), ("lint", "hold notebooks to the rules")):
@@ -52,6 +57,10 @@ def _run(options: argparse.Namespace) -> int:
         return command(options)
     if options.command == "predict":
         from vit_course.predict import command
+
+        return command(options)
+    if options.command == "bench":
+        from vit_course.bench.command import command
 
         return command(options)
     if options.task == "outputs":

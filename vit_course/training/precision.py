@@ -3,12 +3,13 @@
 import contextlib
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+from vit_course.training.linear import LinearAsConvolution
 
 MARGIN = 0.9  # a shorter format is taken where it needs at most this share of float32's time
 PROBE_IMAGES = 32
@@ -20,7 +21,8 @@ class Precision:
 
     Weights stay float32. In bfloat16 or float16, autocast does matrix products and convolutions in the shorter
     format; float16's small range also needs a gradient scaler. Models with a Conv2d get images in channels_last
-    layout (each pixel's channels side by side), which convolutions read faster; results are the same up to rounding.
+    layout (each pixel's channels side by side), which convolutions read faster, and wide linear layers over tokens are
+    computed as convolutions where that is faster (`training.linear`); results are the same up to rounding.
 
     Args:
         model: it stays on its device; batches are moved there.
@@ -54,11 +56,12 @@ class Precision:
         images = images.to(self.device, non_blocking=unwaited, memory_format=layout)
         return images, labels.to(self.device, non_blocking=unwaited)
 
-    def autocast(self) -> AbstractContextManager:
+    @contextlib.contextmanager
+    def autocast(self) -> Iterator[None]:
         """The context for the forward pass and the loss."""
-        if self.dtype == torch.float32:
-            return contextlib.nullcontext()
-        return torch.autocast(self.device.type, dtype=self.dtype)
+        short = None if self.dtype == torch.float32 else self.dtype
+        with LinearAsConvolution(), torch.autocast(self.device.type, dtype=short, enabled=short is not None):
+            yield
 
     def backward(self, loss: Tensor) -> None:
         """`loss.backward()`, with the loss scaled up where float16 would lose small gradients."""
@@ -106,17 +109,17 @@ def _short_dtype(device: torch.device) -> torch.dtype:
 def _train_step_seconds(model: nn.Module, images: Tensor, precision: Precision) -> float:
     """Seconds of one forward and backward pass; gradients are computed and thrown away."""
     parameters = [p for p in model.parameters() if p.requires_grad]
-    _synchronise(precision.device)
+    synchronise(precision.device)
     start = time.perf_counter()
     with precision.autocast():
         loss = model(images).float().square().mean()
     if parameters:
         torch.autograd.grad(loss, parameters, allow_unused=True)
-    _synchronise(precision.device)
+    synchronise(precision.device)
     return time.perf_counter() - start
 
 
-def _synchronise(device: torch.device) -> None:
+def synchronise(device: torch.device) -> None:
     """Wait until the device has done all it was given."""
     if device.type in ("cuda", "mps"):
         getattr(torch, device.type).synchronize()

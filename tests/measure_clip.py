@@ -47,7 +47,7 @@ RECIPE = {
     "images": 16_000,
     "size": 48,
     "batch": 100,
-    "epochs": 8,
+    "epochs": 6,
     "lr": 0.015,
     "adamw_lr": 2e-3,
     "dim": 64,

@@ -73,6 +73,10 @@ def rolled(images: Tensor, padding: int) -> Tensor:
     return torch.stack([image.roll(shift, dims=(1, 2)) for image, shift in zip(images, shifts, strict=True)])
 
 
+def in_place(images: Tensor, padding: int) -> Tensor:
+    return images.copy_(crop_each(images, padding))
+
+
 def reseeded(images: Tensor, padding: int) -> Tensor:
     torch.manual_seed(0)
     return crop_each(images, padding)
@@ -141,7 +145,7 @@ CROP_EACH = Exercise(
             sides_swapped,
             "Your windows differ in size, because some reach beyond the padded image, and a slice stops there without "
             "a word. Are height and width swapped (rows go with H, columns with W)? Or is the padding missing on two "
-            "sides? Square images would hide the first.",
+            "sides? (Square images would hide the first.) Or a `:` in front, so that the slice cuts the channels?",
         ),
         Mistake(
             "not_cut",
@@ -160,6 +164,12 @@ CROP_EACH = Exercise(
             rolled,
             "What is pushed out on one side comes in on the other (`roll` does that). Half a star on the left and "
             "half on the right is no star. Black comes in, so pad first.",
+        ),
+        Mistake(
+            "in_place",
+            in_place,
+            "The windows are right, but they are written into the images that you were given. These are the data: the "
+            "next epoch would shift what is shifted already, until little but border is left. Make new images.",
         ),
         Mistake(
             "reflected",

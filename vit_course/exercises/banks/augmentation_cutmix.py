@@ -62,6 +62,7 @@ def batches_to_cut() -> list[tuple]:
         draw(5, 8, 6, 7, (-2, 1, 5, 2)),
         draw(4, 6, 9, 5, (3, 6, 4, 8)),
         draw(4, 7, 5, 6, (2, -1, 3, 3)),
+        draw(5, 6, 7, 2, (1, -1, 3, 4)),  # two classes for an odd cycle: somebody has a partner of the same class
     ]
 
 
@@ -95,6 +96,20 @@ def from_the_corner(images: Tensor, partners: Tensor, edges: Box) -> Tensor:
     result = images.clone()
     result[:, :, top:bottom, left:right] = partners[:, :, : bottom - top, : right - left]
     return result
+
+
+def cut_first(box: Box, H: int, W: int) -> Box:
+    top, left = max(0, box[0]), max(0, box[1])
+    return top, min(H, top + box[2]), left, min(W, left + box[3])
+
+
+def one_overwrites_the_other(images, labels, partner, box, num_classes):
+    H, W = images.shape[2:]
+    weight, rows = area(clipped(box, H, W), box, H, W), torch.arange(len(images))
+    soft = torch.zeros(len(images), num_classes)
+    soft[rows, labels] = 1 - weight
+    soft[rows, labels[partner]] = weight
+    return cutmix(images, labels, partner, box, num_classes)[0], soft
 
 
 def in_place(images, labels, partner, box, num_classes):
@@ -183,6 +198,29 @@ CUTMIX = Exercise(
             "The box is used as it comes. Where it begins above the image, the slice begins at -2, which Python "
             "counts from the *end*; and the label counts pixels that are not there. Cut the box down to the image "
             "first: then both are right.",
+        ),
+        Mistake(
+            "cut_first",
+            pasted(edges_of=cut_first),
+            "You cut the beginning at 0 and *then* add the height: a box that begins two rows above the image gets two "
+            "rows too many at its end. Its end is `top + height` with the `top` that you were given.",
+        ),
+        Mistake(
+            "corners",
+            pasted(edges_of=lambda box, H, W: (max(0, box[0]), min(H, box[2]), max(0, box[1]), min(W, box[3]))),
+            "You took the last two numbers of the box for its lower right corner. They are its height and width.",
+        ),
+        Mistake(
+            "share_of_the_box",
+            pasted(weight_of=lambda edges, box, H, W: area(edges, box, H, W) * H * W / (box[2] * box[3])),
+            "You divide by the area of the box, so a box that lies in the image gives all of the label to the partner. "
+            "It is a share of the image: divide by H times W.",
+        ),
+        Mistake(
+            "one_overwrites_the_other",
+            one_overwrites_the_other,
+            "Where both images are of the *same* class, its entry is the second share alone: it overwrites the first. "
+            "Add the two; then the row sums to 1.",
         ),
         Mistake(
             "sides_swapped",

@@ -134,6 +134,30 @@ SOFT_CROSS_ENTROPY = Exercise(
             "others.",
         ),
         Mistake(
+            "divergence_of_torch",
+            lambda logits, targets: F.kl_div(logits.log_softmax(1), targets, reduction="none").mean(),
+            "This is the Kullback-Leibler divergence, cross-entropy minus the entropy of the labels, and averaged over "
+            "the classes too (`kl_div` does that unless told): K times too small.",
+        ),
+        Mistake(
+            "log_of_sum",
+            lambda logits, targets: -(targets * logits.softmax(1)).sum(1).log().mean(),
+            "You add up the probabilities first and take the logarithm of the sum. Then a model that is sure of either "
+            "of the two classes pays little. The loss wants both: a logarithm for each class, then the weighted sum.",
+        ),
+        Mistake(
+            "roles_swapped",
+            lambda logits, targets: -(targets.log() * logits.softmax(1)).sum(1).mean(),
+            "Targets and model have changed places: the logarithm goes to the model's probabilities. A label's share "
+            "may be 0, and ln 0 is -inf.",
+        ),
+        Mistake(
+            "arguments_swapped",
+            lambda logits, targets: F.cross_entropy(targets, logits),
+            "The arguments have changed places: `F.cross_entropy` takes the logits first, then the targets. Torch "
+            "cannot tell, as both are (B, K).",
+        ),
+        Mistake(
             "squared",
             lambda logits, targets: F.mse_loss(logits.softmax(dim=1), targets),
             "That is a squared distance between probabilities. It can be trained with, but its gradient vanishes "

@@ -34,7 +34,7 @@ def blended(
 
 
 def batches_to_mix() -> list[tuple]:
-    """(images, labels, partner, share, num_classes): partners that are no pairs; in one B = W."""
+    """(images, labels, partner, share, num_classes): partners that are no pairs, of other classes but in the last."""
 
     def draw(b: int, c: int, h: int, w: int, k: int) -> tuple:
         order = torch.randperm(b)
@@ -44,7 +44,8 @@ def batches_to_mix() -> list[tuple]:
         share = torch.where(torch.arange(b) % 2 == 0, torch.rand(b) * 0.3 + 0.6, torch.rand(b) * 0.3 + 0.1)
         return torch.rand(b, c, h, w), torch.arange(b) % k, partner, share[torch.randperm(b)], k
 
-    return [draw(3, 1, 2, 2, 3), draw(5, 3, 4, 6, 7), draw(6, 3, 4, 6, 8)]
+    # in one B = W; in the last two classes for an odd cycle, so that somebody has a partner of the same class
+    return [draw(3, 1, 2, 2, 3), draw(5, 3, 4, 6, 7), draw(6, 3, 4, 6, 8), draw(7, 3, 4, 5, 2)]
 
 
 def mixup_by_loop(images, labels, partner, share, num_classes):
@@ -72,6 +73,14 @@ def mixup_by_lerp(images, labels, partner, share, num_classes):
 def of_one_share(pick: Callable[[Tensor], Tensor]) -> Callable:
     """One share for all images of the batch."""
     return lambda *given: mixup(*given[:3], pick(given[3]).expand_as(given[3]), given[4])
+
+
+def one_overwrites_the_other(images, labels, partner, share, num_classes):
+    """Wrong: set, not added, so that a partner of the same class overwrites the image's own share."""
+    soft, rows = torch.zeros(len(images), num_classes), torch.arange(len(images))
+    soft[rows, labels] = share
+    soft[rows, labels[partner]] = 1 - share
+    return mixed_with(images, images[partner], share), soft
 
 
 def inverse(partner: Tensor) -> Tensor:
@@ -154,6 +163,25 @@ MIXUP = Exercise(
             blended(of_labels=lambda hot, partner, share: share[:, None] * hot + hot[partner]),
             "A row of soft labels sums to more than 1: the partner's part is not weighted. What is left for it is "
             "1 - share.",
+        ),
+        Mistake(
+            "too_bright",
+            blended(of_images=lambda images, partner, share: mixed_with(images, 0 * images, share) + images[partner]),
+            "The partner's pixels are added whole: the mixed images are brighter than any image can be. What is left "
+            "for the partner is 1 - share, as in the labels.",
+        ),
+        Mistake(
+            "one_overwrites_the_other",
+            one_overwrites_the_other,
+            "Where both images are of the *same* class, the label loses a part: the second share overwrites the "
+            "first, and the row does not sum to 1. Add the shares.",
+        ),
+        Mistake(
+            "share_not_used",
+            lambda images, labels, partner, share, num_classes: mixup(
+                images, labels, partner, torch.full_like(share, 0.5), num_classes
+            ),
+            "Everything is half and half, images and labels: `share` is not used. Each image has a share of its own.",
         ),
         Mistake(
             "numbers_mixed",

@@ -163,6 +163,12 @@ PREPARE_BATCH = Exercise(
             "of times too large, and training begins with a huge loss. Divide by 255 first.",
         ),
         Mistake(
+            "by_the_maximum",
+            prepared(how=lambda images, mean, std: (images / images.max() - column(mean)) / column(std)),
+            "You divide by the brightest pixel that happens to be there, so the same image comes out differently in "
+            "each batch. The scale is fixed: 255.",
+        ),
+        Mistake(
             "no_std",
             prepared(how=lambda images, mean, std: images.float() / 255 - column(mean)),
             "The mean is taken away, the division by the deviation is missing.",

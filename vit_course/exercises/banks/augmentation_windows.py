@@ -25,14 +25,17 @@ def crop_properties(answer: Callable, images: Tensor, padding: int) -> object:
     """Which windows come back, over many calls: the first property that is amiss is what the learner reads."""
     results = []
     for _ in range(CALLS):
+        given = images.clone()
         try:
-            result = answer(images.clone(), padding)
+            result = answer(given, padding)
         except RuntimeError as error:  # its text has sizes in it that depend on the dice
             if "equal size" not in str(error):
                 raise
             raise Complaint("Your windows differ in size, so they cannot be stacked.") from None
         if is_blank(result):
             return result
+        if not torch.equal(given, images):
+            raise Complaint("The images that you were given are changed.")
         if not isinstance(result, Tensor):
             raise Complaint(f"You returned {a(result)}, expected a torch tensor like `images`.")
         if result.shape != images.shape or result.dtype != images.dtype:

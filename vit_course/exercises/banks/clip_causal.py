@@ -39,6 +39,10 @@ def times_infinity(scores: Tensor) -> Tensor:
     return (scores + hidden * float("-inf")).softmax(dim=-1)
 
 
+def softmax_twice(scores: Tensor) -> Tensor:
+    return scores.softmax(dim=-1).masked_fill(~past(scores.shape[-1]), float("-inf")).softmax(dim=-1)
+
+
 def in_place(scores: Tensor) -> Tensor:
     scores.masked_fill_(~past(scores.shape[-1]), float("-inf"))
     return scores.softmax(dim=-1)
@@ -164,6 +168,25 @@ CAUSAL = Exercise(
             in_place,
             "The weights are right, but the scores that you were given now have -inf in them: `masked_fill_` with an "
             "underscore writes into its tensor. Without the underscore it makes a new one.",
+        ),
+        Mistake(
+            "minus_ten",
+            masked(fill=-10.0),
+            "Hidden scores are -10: small, and still a number. Where a row's other scores are low as well, the "
+            "future gets its share. Only -inf is lower than whatever may come.",
+        ),
+        Mistake(
+            "softmax_twice",
+            softmax_twice,
+            "You take a softmax, hide the future, and take a softmax of what is left. The weights of the first go "
+            "into the second as scores between 0 and 1, which makes every row nearly even. Hide the *scores*, then "
+            "one softmax.",
+        ),
+        Mistake(
+            "axis_1",
+            masked(weights=lambda s: s.softmax(dim=1)),
+            "Your softmax runs over axis 1. That is the right one for a single (L, L) table seen as a batch of "
+            "rows; with images and heads in front it runs over the heads. Count from the end: dim=-1.",
         ),
     ],
     variants=[token_by_token, added, renormalised, by_places],

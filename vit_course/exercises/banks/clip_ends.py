@@ -58,12 +58,14 @@ def by_sum(features, tokens, end):
 
 
 def texts() -> list[tuple]:
-    """Rows of different lengths, the first neither longest nor shortest; ends that are high or low numbers."""
+    """Rows of different lengths, the first neither longest nor shortest; ends that are high or low numbers; padding
+    that is 0, and padding that is not.
+    """
     found = []
     for rows, end in (
         ([[1, 5, 7, 2, 0, 0], [1, 4, 6, 8, 3, 2], [1, 9, 2, 0, 0, 0]], 2),
         ([[1, 4, 3, 9, 0, 0, 0], [1, 9, 0, 0, 0, 0, 0], [1, 2, 3, 4, 8, 9, 0], [1, 7, 9, 0, 0, 0, 0]], 9),
-        ([[3, 8, 8, 4, 0], [3, 7, 4, 0, 0]], 4),
+        ([[3, 8, 8, 4, 9], [3, 7, 4, 9, 9]], 4),
     ):
         tokens = torch.tensor(rows)
         found.append((torch.randn(*tokens.shape, 3 + len(found)), tokens, end))
@@ -162,6 +164,18 @@ AT_THE_END = Exercise(
             lambda features, tokens, end: features[torch.arange(len(tokens)), features.sum(dim=2).argmax(dim=1)],
             "You look for the place in the *features*. They are the answers of the network; where the text ends is "
             "written in the *tokens*.",
+        ),
+        Mistake(
+            "by_the_padding",
+            read(lambda tokens, end: (tokens == 0).int().argmax(dim=1) - 1),
+            "You find the end by the padding: the place before the first 0, or the last number that is not 0. Our "
+            "tokenizer pads with 0; others pad with other numbers. `end` is what you were given: look for that.",
+        ),
+        Mistake(
+            "largest_of_the_masked",
+            lambda features, tokens, end: (features * (tokens == end)[:, :, None]).amax(dim=1),
+            "You set all other places to 0 and take the largest: wherever the end token's own number is negative, a "
+            "0 wins. Add up, or index.",
         ),
     ],
     variants=[by_loop, by_mask, by_gather, by_sum],

@@ -46,6 +46,11 @@ def made(
     return answer
 
 
+def temperature_in_one(images: Tensor, texts: Tensor, temperature: float) -> Tensor:
+    cosines = unit(images) @ unit(texts).T
+    return (rows(cosines / temperature, diagonal(cosines)) + rows(cosines.T, diagonal(cosines))) / 2
+
+
 def one_by_one(images, texts, temperature):
     losses = []
     for i in range(len(images)):
@@ -112,15 +117,7 @@ LOSS = Exercise(
         ),
         Mistake(
             "summed",
-            made(
-                loss=lambda logits, labels: (
-                    (
-                        F.cross_entropy(logits, labels, reduction="sum")
-                        + F.cross_entropy(logits.T, labels, reduction="sum")
-                    )
-                    / 2
-                )
-            ),
+            made(loss=lambda logits, labels: len(logits) * both(logits, labels)),
             "You add up the pairs' losses where the mean is asked for: the step would grow with the batch size.",
         ),
         Mistake(
@@ -180,11 +177,7 @@ LOSS = Exercise(
         ),
         Mistake(
             "softmax_first",
-            made(
-                loss=lambda logits, labels: (
-                    (rows(logits.softmax(dim=1), labels) + rows(logits.T.softmax(dim=1), labels)) / 2
-                )
-            ),
+            made(loss=lambda z, labels: (rows(z.softmax(dim=1), labels) + rows(z.T.softmax(dim=1), labels)) / 2),
             "You give probabilities to `F.cross_entropy`, which takes raw logits and does the softmax itself. Done "
             "twice, the loss can never come near 0.",
         ),
@@ -196,11 +189,7 @@ LOSS = Exercise(
         ),
         Mistake(
             "log_of_the_mean",
-            made(
-                loss=lambda logits, labels: (
-                    -(logits.softmax(dim=1).diagonal().mean().log() + logits.softmax(dim=0).diagonal().mean().log()) / 2
-                )
-            ),
+            made(loss=lambda z, labels: -sum(z.softmax(dim=i).diagonal().mean().log() for i in (0, 1)) / 2),
             "You average the probabilities and take the logarithm of that. Each pair has its own loss, minus the "
             "logarithm of its probability: logarithm first, then the mean.",
         ),
@@ -237,6 +226,24 @@ LOSS = Exercise(
             made(loss=lambda logits, labels: F.binary_cross_entropy_with_logits(logits, torch.eye(len(logits)))),
             "You ask of each pair by itself, yes or no. That is on the way to SigLIP, the next notebook. CLIP has "
             "each row *choose*: a softmax, and the right class is the row's own number.",
+        ),
+        Mistake(
+            "temperature_twice",
+            made(scaled=lambda s, t: s / t**2),
+            "You divide by the temperature twice: both vectors by it, perhaps, before they meet. With 0.1 the "
+            "cosines count 100 times where they should count 10 times.",
+        ),
+        Mistake(
+            "temperature_in_one",
+            temperature_in_one,
+            "The temperature is used in one direction and not in the other. Both read the same table: divide before "
+            "you split the ways.",
+        ),
+        Mistake(
+            "product_normed",
+            made(norm=lambda x: x, scaled=lambda s, t: unit(s) / t),
+            "You normalise the *rows of the table*, after the product. It is the vectors that get length 1, before "
+            "they meet; then a product is a cosine.",
         ),
     ],
     variants=[one_by_one, on_the_diagonal, with_one_hot, stacked],

@@ -187,6 +187,18 @@ PROMPTS = Exercise(
             lambda embed, names, templates: class_vectors(embed, names, templates).T,
             "These are the right vectors as columns, (E, C). One row for each class is asked for.",
         ),
+        Mistake(
+            "normed_whole",
+            made(whole=lambda x: x / x.norm()),
+            "You divide by the length of the *whole* matrix: no row has length 1, and rows keep different lengths. "
+            "A norm needs to know along which axis.",
+        ),
+        Mistake(
+            "one_long_text",
+            lambda embed, names, templates: unit(embed([" ".join(t.format(n) for t in templates) for n in names])),
+            "You write all templates of a class into one long text. A text tower has never seen such a sentence: "
+            "embed each by itself, then average.",
+        ),
     ],
     variants=[class_by_class, template_by_template, with_einsum],
     solved="Ten sentences, and you have a classifier that nobody trained. Ten others, and you have another one.",

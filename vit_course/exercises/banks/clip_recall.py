@@ -42,6 +42,24 @@ def by_topk(similarities: Tensor, k: int) -> float:
     return (best == torch.arange(len(similarities))[:, None]).any(dim=1).float().mean().item()
 
 
+def kth_alone(similarities: Tensor, k: int) -> float:
+    return (similarities.topk(k, dim=1).indices[:, -1] == torch.arange(len(similarities))).float().mean().item()
+
+
+def share_of_the_places(similarities: Tensor, k: int) -> float:
+    return (similarities.topk(k, dim=1).indices == torch.arange(len(similarities))[:, None]).float().mean().item()
+
+
+def not_a_column(similarities: Tensor, k: int) -> float:
+    best = similarities.topk(k, dim=1).indices
+    return (best == torch.arange(len(similarities))).any(dim=1).float().mean().item()
+
+
+def ascending(similarities: Tensor, k: int) -> float:
+    best = similarities.argsort(dim=1)[:, :k]
+    return (best == torch.arange(len(similarities))[:, None]).any(dim=1).float().mean().item()
+
+
 def best_alone(similarities: Tensor, k: int) -> float:
     """Wrong: k is not used, and ties go to whoever comes first."""
     return (similarities.argmax(dim=1) == torch.arange(len(similarities))).float().mean().item()
@@ -188,6 +206,30 @@ RECALL = Exercise(
             "missed",
             counted(found=lambda ahead, k: ahead >= k),
             "That is the share of queries that do *not* find their item.",
+        ),
+        Mistake(
+            "kth_alone",
+            kth_alone,
+            "You look at the k-th best alone. Found is an item at *any* of the first k places.",
+        ),
+        Mistake(
+            "share_of_the_places",
+            share_of_the_places,
+            "You average over all N × k places, and at most one of a row's k can be the right one: that is "
+            "*precision* at k. Found is a row with a hit *anywhere* among its k: `.any(dim=1)` before the mean. "
+            "(And mind ties.)",
+        ),
+        Mistake(
+            "not_a_column",
+            not_a_column,
+            "You compare (N, k) with a vector (N,). With k = 1 torch makes an N × N table of it, in which every row "
+            "has a hit; with other k it stops. Row i has to be compared with i: `torch.arange(N)[:, None]`.",
+        ),
+        Mistake(
+            "ascending",
+            ascending,
+            "You take the first k of an order that begins with the *least* similar: `argsort` sorts upwards unless "
+            "it is told `descending=True`.",
         ),
     ],
     variants=[by_loop, by_threshold, by_sorting],

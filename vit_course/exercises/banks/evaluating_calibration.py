@@ -82,6 +82,13 @@ def equally_full(c: Tensor, bins: int) -> Tensor:
     return c.argsort().argsort() * bins // len(c)
 
 
+def every_probability(probabilities, labels, bins):
+    truth = torch.nn.functional.one_hot(labels, probabilities.shape[1]).float()
+    where = (probabilities * bins).ceil().long().clamp(1, bins)
+    masks = [where == b for b in range(1, bins + 1) if (where == b).any()]
+    return sum(float((probabilities[m].mean() - truth[m].mean()).abs() * m.float().mean()) for m in masks)
+
+
 def edge_by_edge(probabilities, labels, bins):
     sure, answers = probabilities.max(dim=1)
     total = 0.0
@@ -210,6 +217,24 @@ CALIBRATION = Exercise(
             error(prepare=lambda p: p.softmax(1)),
             "You take a softmax of what are probabilities already. All come out nearly equal, so the model looks far "
             "less sure than it is.",
+        ),
+        Mistake(
+            "one_bin_fewer",
+            lambda probabilities, labels, bins: error()(probabilities, labels, bins - 1),
+            "You have one bin too few: `linspace(0, 1, bins)` gives so many *edges*, and between them lies one bin "
+            "fewer.",
+        ),
+        Mistake(
+            "rounded",
+            error(place=lambda c, bins: (c * bins).round().long().clamp(max=bins - 1)),
+            "You round to the nearest edge, so the bins lie *around* the edges and the outer ones are halves. A bin "
+            "reaches from one edge to the next: round up.",
+        ),
+        Mistake(
+            "every_probability",
+            every_probability,
+            "You sort all N · K probabilities into bins, those of the rejected classes too. Mostly they are near 0 and "
+            "rightly so, which makes the error look small. Asked for: each image's highest.",
         ),
         Mistake(
             "own_edges",

@@ -62,6 +62,11 @@ def without_minlength(labels, predicted, num_classes):
     return torch.bincount(labels * num_classes + predicted).view(num_classes, num_classes)
 
 
+def either(labels, predicted, num_classes):
+    K = range(num_classes)
+    return torch.tensor([[int(((labels == i) | (predicted == j)).sum()) for j in K] for i in K])
+
+
 def cell_by_cell(labels, predicted, num_classes):
     K = range(num_classes)
     return torch.tensor([[int(((labels == i) & (predicted == j)).sum()) for j in K] for i in K])
@@ -162,6 +167,17 @@ CONFUSION = Exercise(
             without_minlength,
             "`bincount` stops at the highest number that occurs, so when the last pairs never come there are too few "
             "counts for the matrix. It can be told how many to give at least.",
+        ),
+        Mistake(
+            "either",
+            either,
+            "You count the images with label i *or* answer j. A cell holds those with both: `&`.",
+        ),
+        Mistake(
+            "both_ways",
+            changed(lambda m: m + m.T),
+            "You add the matrix to its transpose: cats called dog and dogs called cat become one number. Pairs are "
+            "added up later; here each direction has a cell of its own.",
         ),
         Mistake(
             "mistakes_alone",

@@ -171,6 +171,28 @@ INTERVAL = Exercise(
             "`z * z / 2 * n` multiplies with n, as Python goes from left to right. Put 2n in brackets.",
         ),
         Mistake(
+            "all_brackets",
+            wilson(
+                centre=lambda p, n, z: (p + z * z / 2 * n) / (1 + z * z / n),
+                root=lambda p, n, z: math.sqrt(p * (1 - p) / n + z * z / 4 * n * n),
+            ),
+            "`z**2 / 2 * n` divides by 2 and then *multiplies* by n, and `z**2 / 4 * n**2` likewise. Put brackets "
+            "around what stands below the line: (2 * n), (4 * n**2).",
+        ),
+        Mistake(
+            "outside_the_root",
+            wilson(
+                root=lambda p, n, z: math.sqrt(p * (1 - p) / n),
+                half=lambda root, n, z: (z * root + z * z / (4 * n * n)) / (1 + z * z / n),
+            ),
+            "z² / 4n² stands behind the root in your code. It belongs under it, beside p(1 - p) / n.",
+        ),
+        Mistake(
+            "one_less_p",
+            wilson(root=lambda p, n, z: math.sqrt(p * 1 - p / n + z * z / (4 * n * n))),
+            "`p * 1 - p` is p - p: brackets around 1 - p.",
+        ),
+        Mistake(
             "z_once",
             wilson(centre=lambda p, n, z: (p + z / (2 * n)) / (1 + z * z / n)),
             "In the centre stands z / 2n where z² / 2n belongs.",

@@ -42,7 +42,7 @@ def watched(answer: Callable, model: nn.Module, images: Tensor, mean: Tensor, st
 def small_nets() -> list[tuple]:
     """Convolutional nets with batch norm and dropout, and dark images whose statistics are not the given ones."""
     found = []
-    for count, (C, H, W), classes, size in ((7, (3, 4, 5), 4, 3), (8, (2, 6, 4), 3, 4), (11, (3, 5, 6), 2, 4)):
+    for count, (C, H, W), classes, size in ((7, (3, 4, 5), 4, 3), (8, (2, 6, 4), 3, 4), (11, (3, 5, 6), 2, 3)):
         norm = nn.BatchNorm2d(5)
         norm.running_mean.normal_()
         norm.running_var.uniform_(0.5, 2)

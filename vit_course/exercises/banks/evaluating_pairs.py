@@ -154,6 +154,12 @@ PAIRS = Exercise(
             "differing images it is too bold. Asked for is the exact one: count with `math.comb`.",
         ),
         Mistake(
+            "statistic",
+            pairs(p=lambda x, y: (x - y) ** 2 / (x + y) if x + y else 0.0),
+            "That is a *statistic*, (x - y)² / (x + y): large where the models differ, and above 1 soon. A probability "
+            "is asked for, and the exact one: count with `math.comb`.",
+        ),
+        Mistake(
             "corrected",
             pairs(p=lambda x, y: approximate(x, y, less=1)),
             "That is the approximation with a continuity correction, (|x - y| - 1)² / (x + y). It comes close; asked "

@@ -171,6 +171,30 @@ ANSWER_MAP = Exercise(
             seen(heads=lambda weights: weights[0]),
             "That is the first head alone. Take the mean of all.",
         ),
+        Mistake(
+            "token_left_out",
+            seen(token=lambda mean: mean[1:, 1:].mean(dim=0)),
+            "Where there is a class token you leave it out and average over the patches, as without one. But it is "
+            "the class token that the head reads: its row counts, and no other.",
+        ),
+        Mistake(
+            "brightest_is_1",
+            lambda weights, rows, columns: (m := answer_map(weights, rows, columns)) / m.max(),
+            "You divided by the largest value, as one may for a picture. Then nobody sees whether the map is nearly "
+            "even. Return the weights as they are.",
+        ),
+        Mistake(
+            "from_0_to_1",
+            lambda weights, rows, columns: ((m := answer_map(weights, rows, columns)) - m.min()) / (m.max() - m.min()),
+            "You stretched the map to 0 … 1. A map that is nearly even then looks as sharp as any. Return the "
+            "weights as they are.",
+        ),
+        Mistake(
+            "token_expected",
+            lambda weights, rows, columns: weights.mean(dim=0)[0, 1:].reshape(rows, columns),
+            "You expect a class token always. Where there is none, N is rows · columns, and the map is the mean "
+            "over all queries.",
+        ),
     ],
     variants=[seen_by_loop, seen_by_einsum],
     solved="Without a class token the mean over queries is no choice of taste: the algebra above says so.",

@@ -83,6 +83,21 @@ def square(chosen: Tensor, image: Tensor) -> Tensor:
     return pixels
 
 
+def exchanged(chosen: Tensor, image: Tensor) -> Tensor:
+    pixels = torch.zeros_like(image[0], dtype=torch.bool)
+    tall, wide = image.shape[1] // chosen.shape[0], image.shape[2] // chosen.shape[1]
+    for row, column in chosen.nonzero().tolist():
+        pixels[column * tall : (column + 1) * tall, row * wide : (row + 1) * wide] = True
+    return pixels
+
+
+def one_pixel_short(chosen: Tensor, image: Tensor) -> Tensor:
+    pixels = enlarged(chosen, image)
+    pixels[image.shape[1] // chosen.shape[0] - 1 :: image.shape[1] // chosen.shape[0]] = False
+    pixels[:, image.shape[2] // chosen.shape[1] - 1 :: image.shape[2] // chosen.shape[1]] = False
+    return pixels
+
+
 def one_channel(image: Tensor, pixels: Tensor, fill: float) -> Tensor:
     covered = image.clone()
     covered[0, pixels] = fill
@@ -207,6 +222,24 @@ COVER_PATCHES = Exercise(
             covering(choose=lambda heat, k: highest(heat.abs(), k)),
             "You chose by the size of the heat, sign aside. A patch that speaks strongly *against* the class is not "
             "important for it.",
+        ),
+        Mistake(
+            "exchanged",
+            covering(enlarge=exchanged),
+            "Row and column are exchanged where you cut the slices: the row says how far *down* a patch lies, in "
+            "axis 1 of (C, H, W), the column how far to the right, in axis 2.",
+        ),
+        Mistake(
+            "one_pixel_short",
+            covering(enlarge=one_pixel_short),
+            "Your patches lack their last row and column of pixels. A slice ends *before* its second number, so "
+            "nothing is to be taken off.",
+        ),
+        Mistake(
+            "tiled",
+            covering(enlarge=lambda c, image: c.repeat(image.shape[1] // c.shape[0], image.shape[2] // c.shape[1])),
+            "`repeat` lays the whole grid side by side, again and again. Each *entry* has to be as often as its "
+            "patch has pixels: `repeat_interleave`, in both directions.",
         ),
     ],
     variants=[covered_by_loop, covered_by_threshold],

@@ -48,6 +48,11 @@ def from_the_middle(weights: Tensor, rows: int, columns: int, patch_size: int) -
     return (weights * (places - places.mean(dim=0)).norm(dim=-1)).sum(dim=-1).mean(dim=-1)
 
 
+def without_itself(weights: Tensor, apart: Tensor) -> Tensor:
+    others = weights * (1 - torch.eye(len(apart)))
+    return weighted(others / others.sum(dim=-1, keepdim=True), apart)
+
+
 def far_by_loop(weights: Tensor, rows: int, columns: int, patch_size: int) -> Tensor:
     h, N, _ = weights.shape
     result = torch.zeros(h)
@@ -178,6 +183,24 @@ LOOKING_DISTANCE = Exercise(
             "one_number_a_query",
             far(average=lambda weights, apart: (weights * apart).sum(dim=-1)),
             "There is still one number for each query, (h, N). Take the mean over them.",
+        ),
+        Mistake(
+            "softmax_again",
+            far(average=lambda weights, apart: weighted(weights.softmax(dim=-1), apart)),
+            "You put the weights through a softmax. They have been through one: a second makes every head look "
+            "nearly evenly.",
+        ),
+        Mistake(
+            "itself_left_out",
+            far(average=without_itself),
+            "You leave out each query's look at itself. It is a look at distance 0, and counts: without it a head "
+            "that looks at its own patch alone would have no distance at all.",
+        ),
+        Mistake(
+            "largest_product",
+            far(average=lambda weights, apart: (weights * apart).amax(dim=-1).mean(dim=-1)),
+            "You take the largest product of weight and distance. Asked for is their sum over the keys: the mean "
+            "distance, weighted.",
         ),
     ],
     variants=[far_by_loop, far_by_einsum],

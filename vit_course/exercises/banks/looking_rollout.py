@@ -38,6 +38,13 @@ def product(layers: list[Tensor]) -> Tensor:
     return total
 
 
+def added_up(layers: list[Tensor]) -> Tensor:
+    total = torch.eye(len(layers[0]))
+    for layer in layers:
+        total = total + layer @ total
+    return total
+
+
 def heads_apart(maps: Tensor) -> Tensor:
     return torch.stack([chain([with_residual(layer) for layer in head]) for head in maps.transpose(0, 1)]).mean(dim=0)
 
@@ -169,6 +176,30 @@ ROLL_OUT = Exercise(
             "transposed",
             lambda maps: roll_out(maps).T,
             "Your result lies on its side: row i has to say where token i of the last layer comes from.",
+        ),
+        Mistake(
+            "first_layer_without_residual",
+            lambda maps: chain([*maps[:1].mean(dim=1), *map(with_residual, maps[1:].mean(dim=1))]),
+            "The first layer has no residual connection in your product: did you start with its weights as they "
+            "are? Start with the identity, or with the first layer's own half and half.",
+        ),
+        Mistake(
+            "added_up",
+            rolling(join=added_up),
+            "You add each product to what was there, so a row's sum doubles with every layer. The product "
+            "*replaces* the total: the residual connection is inside it already.",
+        ),
+        Mistake(
+            "one_for_identity",
+            rolling(mix=lambda layer: (layer + 1) / 2),
+            "You add the number 1 to *every* entry, as if each token kept a part of all others. What a token keeps "
+            "is itself: the identity, `torch.eye(N)`.",
+        ),
+        Mistake(
+            "from_zeros",
+            rolling(join=lambda layers: torch.zeros_like(layers[0])),
+            "Everything is 0: you start with zeros, and a product with zeros stays 0. Before the first layer each "
+            "token is made of itself: start with the identity.",
         ),
     ],
     variants=[rolled_by_paths, rolled_from_the_top, rolling(mix=normalised_rows)],

@@ -48,6 +48,15 @@ def one_wide_head(qkv: Tensor, num_heads: int) -> Tensor:
     return (q @ k.transpose(1, 2) * q.shape[-1] ** -0.5).softmax(dim=-1)
 
 
+def heads_ask_each_other(qkv: Tensor, num_heads: int) -> Tensor:
+    q, k, _ = (x.unflatten(-1, (num_heads, -1)) for x in qkv.chunk(3, dim=-1))  # (B, N, h, d)
+    return (q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).softmax(dim=-1)
+
+
+def scaled_too_late(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return rows(q @ k.transpose(-2, -1)) * q.shape[-1] ** -0.5
+
+
 def weights_by_loop(qkv: Tensor, num_heads: int) -> Tensor:
     q, k, _ = qkv.chunk(3, dim=-1)
     d = q.shape[-1] // num_heads
@@ -191,6 +200,18 @@ WEIGHTS_FROM_QKV = Exercise(
             "over_the_heads",
             looking(weigh=lambda scores: scores.softmax(dim=1)),
             "Your softmax goes over the heads. They do not compete with each other: each shares out 1 among the keys.",
+        ),
+        Mistake(
+            "heads_ask_each_other",
+            heads_ask_each_other,
+            "The heads of one token ask each other: you have B × N tables of h × h. The matrix product takes the "
+            "last two axes, so the heads have to stand before the tokens: (B, h, N, d).",
+        ),
+        Mistake(
+            "scaled_too_late",
+            looking(scale=lambda d, h: 1.0, weigh=lambda scores: scores, ask=scaled_too_late),
+            "You divide by √d after the softmax: the weights stay as sharp as without it, and a row no longer sums "
+            "to 1. The scores are divided, before the softmax.",
         ),
     ],
     variants=[

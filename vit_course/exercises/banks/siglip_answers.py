@@ -59,7 +59,7 @@ ANSWERS = Exercise(
     hints=[
         "The logits are those of the loss: similarities of unit vectors, times t, plus b. What the towers give here is "
         "not of length 1 yet.",
-        "`logit_scale` is what is learnt: t' with t = exp(t').",
+        "`logit_scale` is what is learned: t' with t = exp(t').",
         "Each pair was trained as a question of its own. Which function makes one probability of one logit?",
     ],
     mistakes=[
@@ -90,7 +90,7 @@ ANSWERS = Exercise(
         Mistake(
             "scale_as_it_is",
             answers(logits=lambda s, scale, bias: scale * s + bias),
-            "You multiply by `logit_scale` itself. It is the logarithm of t: the model learnt t = exp(logit_scale), "
+            "You multiply by `logit_scale` itself. It is the logarithm of t: the model learned t = exp(logit_scale), "
             "and with the logarithm alone all similarities count far too little.",
         ),
         Mistake(
@@ -111,7 +111,7 @@ ANSWERS = Exercise(
         Mistake(
             "bias_subtracted",
             answers(logits=lambda s, scale, bias: scale.exp() * s - bias),
-            "You take the bias off. It was learnt as something to *add*, and is negative of itself: with the sign "
+            "You take the bias off. It was learned as something to *add*, and is negative of itself: with the sign "
             "turned the model says yes to everything.",
         ),
         Mistake(
@@ -140,6 +140,34 @@ ANSWERS = Exercise(
             "texts_first",
             answers(end=lambda z: z.sigmoid().T),
             "Your result is (T, B): a row for each text. A row for each image is expected.",
+        ),
+        Mistake(
+            "texts_not_of_length_1",
+            lambda x, y, scale, bias: (scale.exp() * F.normalize(x, dim=-1) @ y.T + bias).sigmoid(),
+            "The images have length 1, the texts have not: a name with a long vector says yes to too much.",
+        ),
+        Mistake(
+            "images_not_of_length_1",
+            lambda x, y, scale, bias: (scale.exp() * x @ F.normalize(y, dim=-1).T + bias).sigmoid(),
+            "The texts have length 1, the images have not: an image with a long vector gets a surer yes, and a "
+            "surer no, than the others.",
+        ),
+        Mistake(
+            "normed_whole",
+            answers(prepare=lambda x: x / x.norm()),
+            "You divide by the length of the whole matrix: a picture's answer then depends on how many others are "
+            "asked about. Each *row* gets length 1.",
+        ),
+        Mistake(
+            "logarithm",
+            answers(end=F.logsigmoid),
+            "Those are the logarithms of the probabilities, as the loss takes them. Asked for are the probabilities.",
+        ),
+        Mistake(
+            "similarity_alone",
+            answers(logits=lambda s, scale, bias: s),
+            "Neither scale nor bias is used. A sigmoid of a number in -1 … 1 lies between 0.27 and 0.73: nothing is "
+            "ever sure.",
         ),
     ],
     variants=[by_loops, by_cosine_similarity],

@@ -11,7 +11,7 @@ from vit_course.exercises.core import Exercise, Mistake, is_blank
 
 def starting_bias(batch_size: int) -> float:
     """The logit whose sigmoid is 1 / B, the share of the pairs that match."""
-    return -math.log(batch_size - 1)
+    return math.log(1 / (batch_size - 1))  # 0.0 at B = 2, where -log(1) would be -0.0
 
 
 def as_number(answer: Callable, batch_size: int) -> object:
@@ -114,6 +114,23 @@ BIAS = Exercise(
             lambda batch_size: -(batch_size - 1),
             "The number of strangers for each match is right. What makes a probability of it is the sigmoid, so take "
             "the logarithm.",
+        ),
+        Mistake(
+            "brackets",
+            lambda batch_size: math.log(1 / batch_size) / (1 - 1 / batch_size),
+            "You divide the *logarithm* by 1 - p. The brackets stand round the quotient: ln(p / (1 - p)).",
+        ),
+        Mistake(
+            "share_of_strangers",
+            lambda batch_size: math.log(1 - 1 / batch_size),
+            "That is the logarithm of 1 - p, the probability of a stranger: near 0 for every batch. What is missing "
+            "is ln p: the odds are p / (1 - p).",
+        ),
+        Mistake(
+            "plus",
+            lambda batch_size: -math.log(batch_size + 1),
+            "You have B + 1 where B - 1 belongs: is there a plus in your odds? They are p / (1 - p), a match "
+            "against a stranger.",
         ),
     ],
     variants=[

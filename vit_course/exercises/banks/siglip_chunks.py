@@ -220,6 +220,27 @@ CHUNKS = Exercise(
             "The number is right, but a table of B × B was made on the way: of all logits, cut afterwards, or of all "
             "signs. Cut the *texts*, and make (B, chunk) logits and signs in each round: that needs no more room.",
         ),
+        Mistake(
+            "zeros_for_signs",
+            in_chunks(signs=lambda logits, start: on_place(logits, start).clamp(min=0)),
+            "Your signs are 0 where they should be -1: a stranger's logit is multiplied by 0 and always costs ln 2.",
+        ),
+        Mistake(
+            "first_part_alone",
+            in_chunks(total=lambda parts, images: parts[0] / len(images)),
+            "Only the first chunk is there: does `return` stand inside the loop?",
+        ),
+        Mistake(
+            "losses_of_chunks",
+            in_chunks(
+                signs=fresh_diagonal,
+                rows=lambda x, i, n: x[i : i + n],
+                each=lambda costs, x: costs.sum() / costs.shape[1],
+                total=lambda parts, images: torch.stack(parts).sum(),
+            ),
+            "You add up the losses of small batches: each picture meets only the texts of its own chunk, and each "
+            "loss is divided by the chunk. All pictures meet all texts here, and the sum is divided once, by B.",
+        ),
     ],
     variants=[with_the_diagonal_apart, with_split, by_images],
     solved="The same number, with room for B × chunk logits. A softmax is not cut so easily: its sum needs the row.",

@@ -48,6 +48,15 @@ def zero_to_one(images: Tensor, texts: Tensor, t: float, b: float) -> Tensor:
     return -F.logsigmoid(torch.eye(len(images)) * (t * images @ texts.T + b)).sum() / len(images)
 
 
+def sign_outside(images: Tensor, texts: Tensor, t: float, b: float) -> Tensor:
+    return -((2 * torch.eye(len(images)) - 1) * F.logsigmoid(t * images @ texts.T + b)).sum() / len(images)
+
+
+def two_means(images: Tensor, texts: Tensor, t: float, b: float) -> Tensor:
+    z, stranger = t * images @ texts.T + b, ~torch.eye(len(images), dtype=torch.bool)
+    return F.softplus(-z.diagonal()).mean() + F.softplus(z[stranger]).mean()
+
+
 def by_probabilities(images: Tensor, texts: Tensor, t: float, b: float) -> Tensor:
     p, match = torch.sigmoid(t * images @ texts.T + b), torch.eye(len(images))
     return -(match * p.log() + (1 - match) * (1 - p).log()).sum() / len(images)
@@ -201,6 +210,33 @@ LOSS = Exercise(
             "matches_missing",
             other(total=lambda costs: (costs.sum() - costs.trace()) / len(costs)),
             "The diagonal is missing: only strangers are asked about. Saying no to everything would be perfect.",
+        ),
+        Mistake(
+            "sign_outside",
+            sign_outside,
+            "The sign stands in front of the logarithm: for a stranger you take +log σ(z), which has no end "
+            "downwards, so the loss falls for ever as its logit goes to minus infinity. It belongs inside, to the "
+            "logit.",
+        ),
+        Mistake(
+            "sigmoid_twice",
+            lambda x, y, t, b: (
+                F.binary_cross_entropy_with_logits((t * x @ y.T + b).sigmoid(), torch.eye(len(x)), reduction="sum")
+                / len(x)
+            ),
+            "You give probabilities to a function that takes logits and does the sigmoid itself. Done twice, a "
+            "stranger never costs less than ln 2.",
+        ),
+        Mistake(
+            "two_means",
+            two_means,
+            "You take the mean over the matches plus the mean over the strangers, so that both weigh the same. A "
+            "fair idea, and another loss: here each pair counts once, and a bias deals with the many strangers.",
+        ),
+        Mistake(
+            "halved",
+            other(total=lambda costs: costs.sum() / len(costs) / 2),
+            "That is half of the loss. CLIP's has two directions to average; here each pair is asked about once.",
         ),
     ],
     variants=[by_loops, by_binary_cross_entropy, in_two_parts],

@@ -211,6 +211,30 @@ POOL = Exercise(
             other(question=lambda self, x: self.probe.expand(len(x), -1, -1)),
             "The probe is used as the query itself. It goes through `q` first, as the tokens go through `k` and `v`.",
         ),
+        Mistake(
+            "gelu_by_tanh",
+            other(mlp=lambda self, x: self.fc2(F.gelu(self.fc1(x), approximate="tanh"))),
+            "You use GELU in its tanh form. The published SigLIP does so, and the package has a setting for it; "
+            "here it is plain `F.gelu`.",
+        ),
+        Mistake(
+            "tokens_normed",
+            other(ask=lambda self, x: ProbePool.ask(self, self.norm(x))),
+            "You bring the tokens through `norm` before they are asked. They come from the tower's own last norm; "
+            "this one belongs to the MLP behind the attention.",
+        ),
+        Mistake(
+            "residual_from_the_tokens",
+            other(forward=lambda self, x: (y := x.mean(dim=1) + self.proj(self.ask(x))) + self.mlp(self.norm(y))),
+            "You add the mean of the tokens to the answer, as a residual connection would. There is none around "
+            "this attention: what is not asked for is left behind.",
+        ),
+        Mistake(
+            "projected_at_the_end",
+            other(forward=lambda self, x: self.proj((y := self.ask(x)) + self.mlp(self.norm(y)))),
+            "`proj` comes at the very end. It mixes the heads, straight behind the attention and before the norm "
+            "and the MLP.",
+        ),
     ],
     variants=[other(forward=by_loops), other(forward=by_einsum), other(forward=by_the_fused_kernel)],
     solved="One question for all images, one answer for each. The package has k and v in one layer, as timm has.",

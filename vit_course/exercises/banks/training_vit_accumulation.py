@@ -185,10 +185,10 @@ ACCUMULATED = Exercise(
             "learning rate would have to change with the number of pieces.",
         ),
         Mistake(
-            "not_divided_mean_returned",
-            way(share=lambda *_: 1.0, returns=lambda losses, _: sum(losses) / len(losses)),
-            "What you return is divided, and what you go backward from is not: the gradient is a sum over pieces. And "
-            "a mean of their means weighs the images of a small piece too much.",
+            "sums_not_divided",
+            way(share=lambda size, *_: float(size)),
+            "The loss that you return is right. The gradient is that of the *sum* over all images, as many times too "
+            "large as there are images. Divide before `backward`, not only what you return.",
         ),
         Mistake(
             "all_full",

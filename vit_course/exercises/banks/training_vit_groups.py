@@ -1,10 +1,12 @@
 """Notebook 13, second part: weight decay in a Vision Transformer."""
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
 from vit_course.exercises.banks.training_decay import decay_by_name, groups_where
-from vit_course.exercises.core import Exercise, Mistake
+from vit_course.exercises.core import Complaint, Exercise, Mistake
 
 SPARED = ("cls_token", "pos_embed")
 
@@ -43,6 +45,27 @@ def networks() -> list[tuple]:
     ]
 
 
+def each_once(answer: Callable, model: nn.Module, weight_decay: float) -> object:
+    """The decay of each parameter; a parameter that stands there twice would be moved twice."""
+    seen: list[object] = []
+
+    def watched(*args: object) -> object:
+        groups = answer(*args)
+        seen.append(groups)
+        return groups
+
+    found = decay_by_name(watched, model, weight_decay)
+    groups = seen[0] if seen and isinstance(seen[0], list | tuple) else []
+    lists = [group.get("params") for group in groups if isinstance(group, dict)]
+    params = [id(p) for one in lists if isinstance(one, list | tuple) for p in one]
+    if len(set(params)) < len(params):
+        raise Complaint(
+            "A parameter is in your groups more than once: the optimiser would move it that many times. Modules hold "
+            "modules, so a walk over `model.modules()` meets it again in each; `model.named_parameters()` has it once."
+        )
+    return found
+
+
 def right(name: str, p: nn.Parameter) -> bool:
     return p.ndim >= 2 and not name.endswith(SPARED)
 
@@ -66,7 +89,7 @@ VIT_GROUPS = Exercise(
     notebook="13",
     title="What decays in a ViT",
     reference=vit_groups,
-    call=decay_by_name,
+    call=each_once,
     probes=networks,
     result="weight_decay",
     hints=[
@@ -82,7 +105,7 @@ VIT_GROUPS = Exercise(
             "by_axes",
             groups_where(lambda _, p: p.ndim >= 2),
             "Notebook 04's rule is not enough here: the class token and the positions have three axes, so they decay. "
-            "They are no matrices that something is multiplied by, but vectors that are added. Pulled towards 0, the "
+            "They are no matrices that something is multiplied by, but vectors of their own. Pulled towards 0, the "
             "network slowly forgets who is whose neighbour.",
         ),
         Mistake(
@@ -156,6 +179,18 @@ VIT_GROUPS = Exercise(
             groups_where(right, only_learning=False),
             "A frozen patch embedding is in your groups. It has no gradient, so it stays; but it should not be in the "
             "optimiser at all.",
+        ),
+        Mistake(
+            "frozen_in_the_rest",
+            lambda model, weight_decay: [
+                vit_groups(model, weight_decay)[0],
+                {
+                    "params": [p for n, p in model.named_parameters() if not (p.requires_grad and right(n, p))],
+                    "weight_decay": 0.0,
+                },
+            ],
+            "What is frozen does not decay, but it stands in your second group, which takes all that is left over. It "
+            "should be in neither: ask for `requires_grad` first, and sort the rest.",
         ),
     ],
     variants=[by_module, one_a_parameter],

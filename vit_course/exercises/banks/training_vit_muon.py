@@ -41,6 +41,12 @@ def iterated(
     return answer
 
 
+def one_after_the_other(x: Tensor, s: Tensor) -> Tensor:
+    x = A * x
+    x = x + B * s @ x
+    return x + C * s @ s @ x
+
+
 def exact(matrix: Tensor, steps: int) -> Tensor:
     u, _, vt = torch.linalg.svd(matrix, full_matrices=False)
     return u @ vt
@@ -97,6 +103,12 @@ ORTHOGONALISE = Exercise(
             "the fifth power takes over, and after a few steps you have inf or nan. Gradients come in every size.",
         ),
         Mistake(
+            "by_the_square",
+            iterated(first=lambda m: m / m.square().sum()),
+            "You divide by the sum of the squares and not by its root. A matrix of large numbers becomes tiny, one of "
+            "small numbers large, above 1 even: the division should make them all alike.",
+        ),
+        Mistake(
             "by_largest_entry",
             iterated(first=lambda m: m / m.abs().max()),
             "You divide by the largest *entry*. A singular value can be much larger than that: a matrix of ones has "
@@ -142,6 +154,17 @@ ORTHOGONALISE = Exercise(
             "not_squared",
             iterated(update=lambda x, s: A * x + (B * s + C * s) @ x),
             "Your last term is c·XXᵀX, a third power once more. The fifth needs the square of `s`: `s @ s`.",
+        ),
+        Mistake(
+            "square_of_entries",
+            iterated(update=lambda x, s: A * x + (B * s + C * s**2) @ x),
+            "`s**2` squares each *entry* of s. The fifth power needs the product of matrices, `s @ s`.",
+        ),
+        Mistake(
+            "one_after_the_other",
+            iterated(update=one_after_the_other),
+            "x changes in the middle of a round: the second term works on what the first has left, the third on both. "
+            "All three terms belong to the *same* x. Add them up, and put the sum into x at the end of the round.",
         ),
         Mistake(
             "exchanged",

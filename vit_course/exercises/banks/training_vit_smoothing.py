@@ -54,6 +54,26 @@ def two_terms(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
     return (1 - smoothing) * F.nll_loss(log_p, labels) - smoothing * log_p.mean()
 
 
+def in_every_row(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+    wanted = torch.full_like(logits, smoothing / logits.shape[1])
+    wanted[:, labels] += 1 - smoothing
+    return -(wanted * logits.log_softmax(1)).sum(1).mean()
+
+
+def smoothed_answers(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+    p = (1 - smoothing) * logits.softmax(1) + smoothing / logits.shape[1]
+    return F.nll_loss(p.log(), labels)
+
+
+def plus_a_constant(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+    return (1 - smoothing) * F.cross_entropy(logits, labels) + smoothing / logits.shape[1]
+
+
+def second_term_summed(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+    log_p = logits.log_softmax(1)
+    return (1 - smoothing) * F.nll_loss(log_p, labels) - smoothing * log_p.sum(1).mean()
+
+
 def by_rows(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
     losses = []
     for row, label in zip(logits, labels.tolist(), strict=True):
@@ -114,6 +134,30 @@ SMOOTHED = Exercise(
             "ignored",
             with_targets(lambda hot, s, c: hot),
             "That is the plain cross-entropy: `smoothing` is not used.",
+        ),
+        Mistake(
+            "in_every_row",
+            in_every_row,
+            "`target[:, labels]` marks the labels of the *whole batch* in every row. Each row has one label: pair rows "
+            "with labels, or start from `F.one_hot`. Print the targets of a small batch: every row should sum to 1.",
+        ),
+        Mistake(
+            "smoothed_answers",
+            smoothed_answers,
+            "You smooth the network's probabilities, and keep labels of 0 and 1. The loss still falls as long as the "
+            "right logit grows, so nothing ends the race. It is the *target* that gets the share.",
+        ),
+        Mistake(
+            "plus_a_constant",
+            plus_a_constant,
+            "The share smoothing / C stands alone: a constant, whose gradient is 0. It has to be multiplied by the "
+            "-ln p of each class, and the sum taken over all of them.",
+        ),
+        Mistake(
+            "second_term_summed",
+            second_term_summed,
+            "Split in two, the loss is right but for one thing: in the second part every class gets the whole of "
+            "`smoothing`. Each gets smoothing / C, so average -ln p over the classes there.",
         ),
         Mistake(
             "every_entry",

@@ -144,6 +144,12 @@ VERDICT = Exercise(
             "outside the range of three others half of the time, with nothing wrong about it.",
         ),
         Mistake(
+            "in_widths",
+            lambda mine, others, width: (verdict(mine, others, width)[0] / width, verdict(mine, others, width)[1]),
+            "The word is right. Your distance is counted in widths of the band; asked for are standard deviations. "
+            "`width` decides on the word only.",
+        ),
+        Mistake(
             "median",
             other(center=lambda _, others: statistics.median(others)),
             "You measure from the median. It is robust against an outlier, but the standard deviation is around the "

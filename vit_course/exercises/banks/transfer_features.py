@@ -31,12 +31,14 @@ def after_training(answer: Callable, model: nn.Module, images: Tensor, batch_siz
     features = answer(model, images, batch_size)
     if is_blank(features):
         return features
+    frozen = [name for name, p in model.named_parameters() if not p.requires_grad]
     hooks = len(model.head._forward_hooks) + len(model.head._forward_pre_hooks)
     return {
         "features": features,
         "the features hold a graph": isinstance(features, Tensor) and features.requires_grad,
         "model.head afterwards": "the same" if model.head is head else "another",
         "hooks left on the head": hooks,
+        "parameters that no longer learn": len(frozen),
         "largest batch": max(sizes, default=0),
         "images shown": sum(sizes),
     }
@@ -120,6 +122,21 @@ def pooled_by_hand(pool: Callable[[Tensor], Tensor]) -> Callable:
         return torch.cat([pool(model.body(batch)) for batch in images.split(batch_size)])
 
     return answer
+
+
+def left_frozen(model: nn.Module, images: Tensor, batch_size: int) -> Tensor:
+    return caught(model.requires_grad_(False), images, batch_size)
+
+
+@torch.no_grad()
+def a_hook_each_batch(model: nn.Module, images: Tensor, batch_size: int) -> Tensor:
+    found: list[Tensor] = []
+    model.eval()
+    for batch in images.split(batch_size):
+        hook = model.head.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0]))
+        model(batch)
+    hook.remove()
+    return torch.cat(found)
 
 
 def head_aside(model: nn.Module, images: Tensor, batch_size: int) -> Tensor:
@@ -209,6 +226,18 @@ FEATURES_BEFORE_HEAD = Exercise(
             wrong(remove=False),
             "The features are right, but your hook is still on the head: it goes on collecting at every call, for as "
             "long as the model lives, and memory fills. The handle that `register_…` returned removes it.",
+        ),
+        Mistake(
+            "a_hook_each_batch",
+            a_hook_each_batch,
+            "Some images are there more than once: you register a hook for each batch, and the earlier ones still "
+            "collect. Register once, before the loop, and remove it after.",
+        ),
+        Mistake(
+            "left_frozen",
+            left_frozen,
+            "The features are right, but the model's parameters have `requires_grad` False now, so whoever fine-tunes "
+            "it later trains nothing. `torch.no_grad()` spares the graph and leaves the model alone.",
         ),
         Mistake(
             "all_at_once",

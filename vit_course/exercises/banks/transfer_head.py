@@ -184,6 +184,11 @@ OTHER_CLASSES = Exercise(
             "given features: `in_features` of the old head.",
         ),
         Mistake(
+            "in_and_out_swapped",
+            replaced(head=lambda model, n: with_zeros(nn.Linear(n, model.head.in_features).to(model.head.weight))),
+            "In and out have changed places: `nn.Linear(in_features, out_features)`, and the features come in.",
+        ),
+        Mistake(
             "stacked",
             replaced(head=stacked),
             "The new head reads the old head's logits: only what tells the old classes apart comes through. It is to "
@@ -192,8 +197,9 @@ OTHER_CLASSES = Exercise(
         Mistake(
             "out_features_only",
             out_features_only,
-            "`out_features` is a note that a Linear keeps about itself. The weight is still the old one, and so are "
-            "the number of logits and the classes. It takes a new layer.",
+            "The head is still the old one, with the old classes. If you set `out_features`: that is a note which a "
+            "Linear keeps about itself. If you gave the new layer another name: `forward` reads `head`. A new layer "
+            "has to take its place.",
         ),
         Mistake(
             "random",

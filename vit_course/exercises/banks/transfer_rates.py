@@ -172,6 +172,12 @@ LAYER_RATES = Exercise(
             "has `decay` times the rate of the one above it.",
         ),
         Mistake(
+            "times_for_power",
+            rates(factor=lambda decay, layer, depth: decay * (depth + 1 - layer)),
+            "You multiplied by the number of layers where the power is meant (`**`): the head gets 0, and further down "
+            "the rates grow.",
+        ),
+        Mistake(
             "all_equal",
             rates(factor=lambda decay, layer, depth: 1.0),
             "All layers have one rate: `decay` is not used.",

@@ -60,6 +60,13 @@ def not_a_number(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
     return a.nan_to_num(), b.nan_to_num()
 
 
+def zero_where_constant(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
+    """Wrong: a constant column is wiped out, in the test as well."""
+    constant = train.std(dim=0, correction=0) == 0
+    a, b = standardise_features(train, test)
+    return a.masked_fill(constant, 0.0), b.masked_fill(constant, 0.0)
+
+
 def by_columns(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
     a, b = train.clone(), test.clone()
     for column in range(train.shape[1]):
@@ -153,6 +160,21 @@ STANDARDISE_FEATURES = Exercise(
             "`nan_to_num` turns 0 / 0 into 0, which saves the training features. But a test image that differs there "
             "is divided by 0, too: infinity, which becomes the largest float there is. Where the deviation is 0, "
             "divide by 1.",
+        ),
+        Mistake(
+            "zero_where_constant",
+            zero_where_constant,
+            "A column that is constant in training is 0 in your test features, whatever the test images have there. "
+            "Harmless for this head, but asked was to shift it only: the difference from the training value stays.",
+        ),
+        Mistake(
+            "constant_as_it_was",
+            lambda train, test: tuple(
+                torch.where(train.std(dim=0, correction=0) > 0, z, x)
+                for x, z in zip((train, test), standardise_features(train, test), strict=True)
+            ),
+            "A column that is constant in training came back as it was. It is shifted like the others; only the "
+            "division is left out.",
         ),
         Mistake(
             "variance",

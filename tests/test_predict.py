@@ -6,9 +6,10 @@ from PIL import Image
 
 from vit_course.__main__ import main
 from vit_course.models.preprocess import Preprocess
-from vit_course.models.pretrained import save_pretrained
+from vit_course.models.pretrained import load_pretrained, save_pretrained
 from vit_course.models.small_vgg import SmallVGG, SmallVGGConfig
 from vit_course.models.vit import ViT, ViTConfig
+from vit_course.recipes.records import weights_of
 
 CLASSES = ("ant", "bee", "cow", "dog", "eel", "fox")
 
@@ -69,3 +70,11 @@ def test_what_it_refuses(arguments, said, image, data, capsys):
     assert main(["predict", *arguments]) == 1
     assert said in capsys.readouterr().err
     assert not (data / "predicted.png").exists()
+
+
+def test_a_wide_photo_is_cut_and_not_squeezed():
+    """The nets that come with the course were trained on square images."""
+    wide = torch.zeros(3, 32, 96, dtype=torch.uint8)
+    wide[:, :, 32:64] = 255
+    _, preprocess = load_pretrained(weights_of("vgg-10min"))
+    assert torch.equal(preprocess(wide), preprocess(torch.full((3, 32, 32), 255, dtype=torch.uint8)))

@@ -162,11 +162,9 @@ def train_seed(
 
 
 def preparation(dataset: Dataset) -> Preprocess:
-    """What `Batches` does to an image of the dataset, as a file of weights says it."""
-    train = dataset.train
-    return Preprocess(
-        size=tuple(train.images.shape[2:]), mean=train.mean, std=train.std, classes=tuple(dataset.classes)
-    )
+    """What `Batches` does to an image of the dataset, as a file of weights says it; of another size: its centre."""
+    train, size = dataset.train, tuple(dataset.train.images.shape[2:])
+    return Preprocess(size=size, cover=size, mean=train.mean, std=train.std, classes=tuple(dataset.classes))
 
 
 def ship(recipe: Recipe, *, seed: int = 0, folder: Path | None = None) -> Path:

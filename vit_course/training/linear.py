@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-LEAST = 192  # width in and out from which it gains; layers of width 64 lose a twentieth
+LEAST = 192  # width in and out from which it gains there; a ViT of width 64 loses a twentieth
 
 
 class LinearAsConvolution(TorchFunctionMode):
@@ -16,8 +16,8 @@ class LinearAsConvolution(TorchFunctionMode):
 
     A 1×1 convolution multiplies each place's vector by one matrix, and so does a linear layer: the same numbers up to
     rounding, in the model's own layers and parameters. But PyTorch computes convolutions with oneDNN, and float32
-    products with MKL, which on an AMD processor is the slower one; in bfloat16 the convolution adds the bias as it
-    goes. Measured on an AMD EPYC for a ViT of width 192: `python -m vit_course bench` says how much.
+    products with MKL. On an AMD EPYC with two threads, the linear layers of width 192, forward and backward, take 7 to
+    11 % less time in float32 and 1 to 8 % less in bfloat16. Other processors have not been measured.
     """
 
     def __torch_function__(

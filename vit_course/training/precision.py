@@ -89,8 +89,8 @@ def keep_freed_memory() -> bool:
     """Let this process keep the memory that it frees, for its next tensors; whether that could be said to the system.
 
     Else glibc, the C library of most Linux systems, returns the large blocks of each step, and the system hands out
-    the next step's page by page and wiped: 6 % of a small ViT's training step. See `man mallopt`; elsewhere nothing
-    is done.
+    the next step's page by page and wiped. Kept, a small ViT trained 1 and 6 % faster in float32 and 15 and 5 % in
+    bfloat16, in two measurements beside other work. See `man mallopt`; elsewhere nothing is done.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -8,7 +8,6 @@ One run, all ways in turn in every round, so that a slow minute of the machine s
 
 import argparse
 import platform
-import statistics
 import sys
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import torchvision
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from vit_course.bench.loading import compare, compare_ways, noise_split
+from vit_course.bench.timing import Rate
 from vit_course.data.augment import (
     ColorJitter,
     CutMix,
@@ -49,19 +49,18 @@ def rounded(rate: float) -> str:
     return f"{float(f'{rate:.3g}'):,.0f}"
 
 
-def table(rates: dict[str, list[float]], base: str, heading: str) -> str:
+def table(rates: dict[str, Rate], base: str, heading: str) -> str:
     """Markdown: median, lowest and highest of the rounds, and the median as a multiple of `base`'s."""
     lines = [f"| {heading} | images/s, median | lowest … highest | against {base} |", "|---|---:|---:|---:|"]
-    for name, values in rates.items():
-        ratio = statistics.median(values) / statistics.median(rates[base])
+    for name, rate in rates.items():
+        ratio = rate.median / rates[base].median
         lines.append(
-            f"| {name} | {rounded(statistics.median(values))} | {rounded(min(values))} … {rounded(max(values))} "
-            f"| {ratio:.3g} × |"
+            f"| {name} | {rounded(rate.median)} | {rounded(rate.low)} … {rounded(rate.high)} | {ratio:.3g} × |"
         )
     return "\n".join(lines)
 
 
-def compare_augmentations(rounds: int, batch_size: int) -> dict[str, list[float]]:
+def compare_augmentations(rounds: int, batch_size: int) -> dict[str, Rate]:
     """Images/s of Batches with each augmentation alone."""
     few, many = noise_split(2_000), noise_split(20_000)
     ways = {}

@@ -30,9 +30,8 @@ def small(monkeypatch):
     cases = (Case("ViT", lambda: vits(SMALL), 16, batch=2, quick=2), Case("TinyVGG", tiny_vgg, 64, batch=2, quick=2))
     monkeypatch.setattr(command, "CASES", cases)
     monkeypatch.setattr(command, "FILES", {False: 20, True: 20})
-    monkeypatch.setattr(
-        command, "compare_ways", lambda count, rounds, batch_size: {"DataLoader, 2 workers": [2.0], "Batches": [40.0]}
-    )
+    rates = {"DataLoader, 2 workers": Rate(2.0, 2.0, 2.0), "Batches": Rate(40.0, 40.0, 40.0)}
+    monkeypatch.setattr(command, "compare_ways", lambda count, rounds, batch_size: rates)
     return cases
 
 

@@ -14,7 +14,6 @@ from vit_course.bench.loading import compare_ways
 from vit_course.bench.measure import CASES, measure_case, measure_scaling
 from vit_course.bench.peers import VIT_PEERS
 from vit_course.bench.report import picture, tables
-from vit_course.bench.timing import Rate
 from vit_course.data.files import whole_file
 from vit_course.device import best_device
 from vit_course.interpret.plots import use_style
@@ -68,7 +67,7 @@ def measure(*, quick: bool = False, device: str | None = None, compiled: bool = 
         "commit": records.commit(),
         "rounds": ROUNDS[quick],
         "networks": networks,
-        "batches": {name: dataclasses.asdict(Rate.of(1, [1 / one for one in rates])) for name, rates in ways.items()},
+        "batches": {name: dataclasses.asdict(rate) for name, rate in ways.items()},
         "scaling": list(measure_scaling(device=target, rounds=ROUNDS[quick], quick=quick)),
         "seconds": time.perf_counter() - start,
     }

@@ -4,13 +4,14 @@ The images are noise, 32×32: what they show does not matter here.
 """
 
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
 from PIL import Image
 
+from vit_course.bench.timing import Rate, interleaved
 from vit_course.data.augment import Compose, HorizontalFlip, RandomCrop
 from vit_course.data.batches import Batches
 from vit_course.data.dataset import Split
@@ -39,26 +40,19 @@ def write_folder(split: Split, root: Path) -> None:
         Image.fromarray(image.permute(1, 2, 0).numpy()).save(folder / f"{index}.png")
 
 
-def seconds(make: Callable[[], object]) -> float:
-    """What one pass over the batches of `make()` takes."""
-    start = time.perf_counter()
-    for _ in make():
-        pass
-    return time.perf_counter() - start
+def compare(ways: dict[str, tuple[Callable[[], Iterable[object]], int]], rounds: int) -> dict[str, Rate]:
+    """Images/s of each way, all in turn. A way is (what gives its batches, images of one pass over them)."""
+
+    def once_through(batches: Callable[[], Iterable[object]]) -> None:
+        for _ in batches():
+            pass
+
+    passes = {name: partial(once_through, batches) for name, (batches, _) in ways.items()}
+    seconds = interleaved(passes, rounds=rounds, device=torch.device("cpu"))
+    return {name: Rate.of(count, seconds[name]) for name, (_, count) in ways.items()}
 
 
-def compare(ways: dict[str, tuple[Callable[[], object], int]], rounds: int) -> dict[str, list[float]]:
-    """Images/s of each way, `rounds` times, in turn. A way is (what makes the batches, images it makes in all)."""
-    for make, _ in ways.values():
-        seconds(make)  # starts the workers, warms the files' cache
-    rates = {name: [] for name in ways}
-    for _ in range(rounds):
-        for name, (make, count) in ways.items():
-            rates[name].append(count / seconds(make))
-    return rates
-
-
-def compare_ways(count: int, rounds: int, batch_size: int) -> dict[str, list[float]]:
+def compare_ways(count: int, rounds: int, batch_size: int) -> dict[str, Rate]:
     """Images/s of every way to make the same batches; `count` files."""
     from torch.utils.data import DataLoader
     from torchvision.datasets import ImageFolder

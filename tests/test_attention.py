@@ -88,8 +88,8 @@ def test_under_autocast_it_is_near():
 @pytest.mark.parametrize(
     ("device", "dtype", "keys", "fused"),
     [
-        ("cpu", torch.bfloat16, 512, False),
-        ("cpu", torch.bfloat16, 513, True),
+        ("cpu", torch.bfloat16, 1024, False),
+        ("cpu", torch.bfloat16, 1025, True),
         ("cpu", torch.bfloat16, 2, False),
         ("cpu", torch.float32, 2, True),
         ("meta", torch.bfloat16, 65, True),

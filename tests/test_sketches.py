@@ -20,8 +20,9 @@ def test_there_is_no_sketch_of_that_name():
         sketch("cat")
 
 
-def test_the_net_that_comes_with_the_course_names_every_sketch():
-    model, preprocess = load_pretrained(weights_of("vgg-10min"))
+@pytest.mark.parametrize("recipe", ["vgg-10min", "vgg-20min", "vit-10min", "vit-60min"])
+def test_the_nets_that_come_with_the_course_name_every_sketch(recipe):
+    model, preprocess = load_pretrained(weights_of(recipe))
     with torch.no_grad():
         named = model(torch.cat([preprocess(sketch(name)) for name in SKETCHES])).argmax(dim=1)
     assert [preprocess.classes[i] for i in named] == list(SKETCHES)

@@ -34,14 +34,15 @@ def automobile(draw: ImageDraw.ImageDraw) -> None:
 
 
 def frog(draw: ImageDraw.ImageDraw) -> None:
-    """A green frog from the front, on brown ground."""
-    shade(draw, (120, 90, 50), (120, 90, 50))
-    for box in ((60, 110, 260, 270), (90, 80, 150, 140), (170, 80, 230, 140)):
+    """A green frog with a pale belly from the front, on dark ground."""
+    shade(draw, (60, 50, 35), (90, 75, 45))
+    for box in ((80, 125, 240, 253), (104, 101, 152, 149), (168, 101, 216, 149)):
         draw.ellipse(box, (70, 140, 40))
-    for left in (108, 186):
-        draw.ellipse((left, 95, left + 26, 121), "black")
-    for left in (30, 190):
-        draw.ellipse((left, 220, left + 100, 290), (60, 120, 35))
+    draw.ellipse((112, 181, 208, 257), (160, 180, 90))
+    for left in (118, 181):
+        draw.ellipse((left, 113, left + 21, 134), "black")
+    for left in (56, 184):
+        draw.ellipse((left, 213, left + 80, 269), (60, 120, 35))
 
 
 def ship(draw: ImageDraw.ImageDraw) -> None:

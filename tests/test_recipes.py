@@ -22,13 +22,12 @@ from vit_course.__main__ import main
 from vit_course.data import load
 from vit_course.data.batches import Batches
 from vit_course.models.pretrained import load_pretrained
-from vit_course.models.small_vgg import SmallVGGConfig
-from vit_course.models.vit import ViT, ViTConfig
+from vit_course.models.small_vgg import SmallVGG, SmallVGGConfig
 from vit_course.recipes import RECIPES, AdamW, Recipe, named, record_of, records
 from vit_course.recipes import run as running
 from vit_course.recipes.records import predictions_of, weights_of
 from vit_course.recipes.run import Mirrored, Stopwatch, in_minutes, ship, train
-from vit_course.recipes.starts import STARTS, fan_in, sine, whiten
+from vit_course.recipes.starts import STARTS, identity, sine, whiten
 from vit_course.training import checkpoint
 
 PROGRAM = Path(__file__).with_name("recipe_run.py")
@@ -120,7 +119,7 @@ def test_a_recipe_prints_every_field():
         ({"label_smoothing": -0.1}, "label_smoothing -0.1"),
         ({"precision": "float8"}, "precision is 'float8': use one of float32, bfloat16, float16"),
         ({"then": "up"}, "then is 'up': use one of linear, cosine"),
-        ({"starts": ("warm",)}, "there is no start 'warm': use one of fan_in, whiten, sine"),
+        ({"starts": ("warm",)}, "there is no start 'warm': use one of identity, whiten, sine"),
     ],
 )
 def test_a_recipe_out_of_range_is_named(changes, message):
@@ -189,18 +188,20 @@ def test_sine_positions_are_a_start_for_learned_ones_and_leave_the_class_token()
         fixed.build(load_like_8(), 0)
 
 
-def test_fan_in_gives_each_matrix_of_the_blocks_the_deviation_of_its_inputs():
+def test_identity_passes_on_what_a_kernel_gets():
     torch.manual_seed(0)
-    model = ViT(ViTConfig(image_size=8, patch_size=4, num_classes=10, dim=64, depth=2, num_heads=4))
-    before = {name: weight.clone() for name, weight in model.state_dict().items()}
-    fan_in(model, None)
-    for name, weight in model.state_dict().items():
-        if name.startswith("blocks") and weight.ndim == 2:
-            assert weight.std().item() == pytest.approx(weight.shape[1] ** -0.5, rel=0.05), name
-        else:
-            assert torch.equal(weight, before[name]), name
-    with pytest.raises(ValueError, match="is for a ViT's blocks"):
-        fan_in(torch.nn.Linear(2, 2), None)
+    model = SmallVGG(SmallVGGConfig(stem=4, widths=(4, 6)))
+    stem = model.stem[0].weight.clone()
+    identity(model, None)
+    assert torch.equal(model.stem[0].weight, stem)
+    for stage in model.stages:
+        for kernel in (stage[0], stage[4]):
+            images = torch.randn(2, kernel.in_channels, 8, 8)
+            out = kernel(images)
+            torch.testing.assert_close(out[:, : kernel.in_channels], images)
+            assert (out[:, kernel.in_channels :] != 0).all()
+    with pytest.raises(ValueError, match="is for a SmallVGG's stages"):
+        identity(torch.nn.Linear(2, 2), None)
 
 
 def load_like_8():

@@ -19,6 +19,8 @@ def test_shapes_at_32_pixels_and_others():
     assert model.features(torch.zeros(2, 3, 32, 32)).shape == (2, 192, 4, 4)
     assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
     assert model(torch.zeros(2, 3, 8, 24)).shape == (2, 10)
+    assert net(stem_kernel=2).eval().features(torch.zeros(2, 3, 32, 32)).shape == (2, 192, 3, 3)
+    assert net(stem_kernel=2).eval()(torch.zeros(2, 3, 9, 24)).shape == (2, 10)
     assert net(widths=(8, 9), in_channels=1, num_classes=3)(torch.zeros(2, 1, 4, 4)).shape == (2, 3)
 
 
@@ -71,6 +73,13 @@ def test_running_statistics_forget_at_the_configured_pace():
 def test_images_that_do_not_fit_are_named(images, message):
     with pytest.raises(ValueError, match=message):
         net()(images)
+
+
+def test_a_stem_of_two_pixels_needs_one_pixel_more():
+    with pytest.raises(ValueError, match="image size 8 is too small, 3 poolings halve it to nothing: use 9 or more"):
+        net(stem_kernel=2)(torch.zeros(2, 3, 8, 8))
+    with pytest.raises(ValueError, match="stem_kernel is 4: give 2 or 3"):
+        net(stem_kernel=4)
 
 
 @pytest.mark.parametrize("wrong", [{"widths": ()}, {"widths": (8, 0)}, {"stem": 0}])

@@ -58,21 +58,21 @@ def sine(model: nn.Module, images: Tensor, size: float = 0.3) -> None:
 
 
 @torch.no_grad()
-def fan_in(model: nn.Module, images: Tensor) -> None:
-    """Start every matrix of a ViT's blocks with deviation 1 / √inputs, so that a branch is as large as what it reads.
+def identity(model: nn.Module, images: Tensor) -> None:
+    """Start a SmallVGG's stages such that a kernel's first outputs are its inputs, unchanged; the others as torch does.
 
-    At 768 numbers a token that is 0.036, near the usual 0.02; at 128 it is 0.09. Tried with one seed each, it is no
-    rule: on Shapes, from plain embeddings, 68 against 53 % after 5 epochs; on CIFAR-10 with the other two starts, 62
-    against 71 % after 2. No recipe uses it yet.
+    What the first layer sees then reaches the last one before anything is learned, as along a residual connection; the
+    norms scale it. From cifar10-airbench (arXiv:2404.00498).
 
     Raises:
-        ValueError: the model has no blocks.
+        ValueError: the model has no stages.
     """
-    if not hasattr(model, "blocks"):
-        raise ValueError("the start 'fan_in' is for a ViT's blocks: leave it out of starts")
-    for module in model.blocks.modules():
-        if isinstance(module, nn.Linear):
-            nn.init.trunc_normal_(module.weight, std=module.in_features**-0.5)
+    if not hasattr(model, "stages"):
+        raise ValueError("the start 'identity' is for a SmallVGG's stages: leave it out of starts")
+    for module in model.stages.modules():
+        if isinstance(module, nn.Conv2d):
+            module.reset_parameters()
+            nn.init.dirac_(module.weight[: module.in_channels])
 
 
-STARTS = {"fan_in": fan_in, "whiten": whiten, "sine": sine}  # (model, normalised training images) -> None
+STARTS = {"identity": identity, "whiten": whiten, "sine": sine}  # (model, normalised training images) -> None

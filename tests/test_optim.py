@@ -65,8 +65,9 @@ def test_frozen_parameters_are_left_out():
 
 def test_muon_gets_the_hidden_weights_and_adamw_the_rest():
     model = Small()
-    optimizer = muon(model, lr=0.02, adamw_lr=1e-3)
+    optimizer = muon(model, lr=0.02, adamw_lr=1e-3, momentum=0.6)
     hidden, rest = optimizer.optimizers
+    assert {group["momentum"] for group in hidden.param_groups} == {0.6}
     groups = [(group["parts"], names_of(model, group["params"])) for group in hidden.param_groups]
     assert isinstance(hidden, Muon)
     assert groups == [(1, ["fc.weight"]), (3, ["qkv.weight"]), (1, ["conv.weight"])]

@@ -27,7 +27,7 @@ from vit_course.recipes import RECIPES, AdamW, Recipe, named, record_of, records
 from vit_course.recipes import run as running
 from vit_course.recipes.records import predictions_of, weights_of
 from vit_course.recipes.run import Mirrored, Stopwatch, in_minutes, ship, train
-from vit_course.recipes.starts import STARTS, identity, sine, whiten
+from vit_course.recipes.starts import STARTS, fixed_scale, identity, sine, whiten
 from vit_course.training import checkpoint
 
 PROGRAM = Path(__file__).with_name("recipe_run.py")
@@ -119,7 +119,7 @@ def test_a_recipe_prints_every_field():
         ({"label_smoothing": -0.1}, "label_smoothing -0.1"),
         ({"precision": "float8"}, "precision is 'float8': use one of float32, bfloat16, float16"),
         ({"then": "up"}, "then is 'up': use one of linear, cosine"),
-        ({"starts": ("warm",)}, "there is no start 'warm': use one of identity, whiten, sine"),
+        ({"starts": ("warm",)}, "there is no start 'warm': use one of identity, whiten, fixed_scale, sine"),
     ],
 )
 def test_a_recipe_out_of_range_is_named(changes, message):
@@ -202,6 +202,16 @@ def test_identity_passes_on_what_a_kernel_gets():
             assert (out[:, kernel.in_channels :] != 0).all()
     with pytest.raises(ValueError, match="is for a SmallVGG's stages"):
         identity(torch.nn.Linear(2, 2), None)
+
+
+def test_fixed_scale_leaves_the_first_filters_and_the_gains_out_of_training():
+    model = SmallVGG(SmallVGGConfig(stem=4, widths=(4, 6)))
+    fixed_scale(model, None)
+    fixed = [name for name, p in model.named_parameters() if not p.requires_grad]
+    gains = [f"stages.{stage}.{norm}.weight" for stage in (0, 1) for norm in (2, 5)]
+    assert fixed == ["stem.0.weight", *gains]
+    with pytest.raises(ValueError, match="is for a SmallVGG's stem and norms"):
+        fixed_scale(torch.nn.Linear(2, 2), None)
 
 
 def load_like_8():

@@ -28,6 +28,7 @@ class Muon:
     lr: float = 0.02
     adamw_lr: float = 2e-3
     betas: tuple[float, float] = (0.9, 0.98)
+    momentum: float = 0.95
     weight_decay: float = 0.0
     renormalise: bool = False
 

@@ -75,4 +75,18 @@ def identity(model: nn.Module, images: Tensor) -> None:
             nn.init.dirac_(module.weight[: module.in_channels])
 
 
-STARTS = {"identity": identity, "whiten": whiten, "sine": sine}  # (model, normalised training images) -> None
+def fixed_scale(model: nn.Module, images: Tensor) -> None:
+    """Keep a SmallVGG's first filters and the gains of its norms as they are: less to learn, from cifar10-airbench.
+
+    Raises:
+        ValueError: the model has no stem.
+    """
+    if not hasattr(model, "stem"):
+        raise ValueError("the start 'fixed_scale' is for a SmallVGG's stem and norms: leave it out of starts")
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d) or module is model.stem[0]:
+            module.weight.requires_grad_(False)
+
+
+# A start gets the model and normalised training images.
+STARTS = {"identity": identity, "whiten": whiten, "fixed_scale": fixed_scale, "sine": sine}

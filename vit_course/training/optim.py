@@ -36,6 +36,7 @@ def muon(
     *,
     adamw_lr: float = 2e-3,
     betas: tuple[float, float] = (0.9, 0.98),
+    momentum: float = 0.95,
     weight_decay: float = 0.0,
     not_hidden: Sequence[str] | None = None,
     renormalise: bool = False,
@@ -45,7 +46,7 @@ def muon(
     A kernel counts as a matrix, a fused qkv as three; see `training.muon.Muon`.
 
     Args:
-        lr: of the Muons; adamw_lr, betas: of AdamW. Measured to work: adamw_lr 2e-3 for ViTs, 5e-3 for VGGs.
+        lr, momentum: of the Muons; adamw_lr, betas: of AdamW. Measured to work: adamw_lr 2e-3 for ViTs, 5e-3 for VGGs.
         weight_decay: of both; biases, norms and the like have none.
         not_hidden: names of modules whose weights go to AdamW. None: the first and the last Linear or Conv2d in the
             order in which the model registers them.
@@ -65,7 +66,7 @@ def muon(
     groups = [group for group in groups if group["params"]]
     if not groups:
         raise ValueError("the model has no hidden matrix or kernel to train with Muon: use adamw(model)")
-    optimizers: list[Optimizer] = [Muon(groups, lr=lr, weight_decay=weight_decay)]
+    optimizers: list[Optimizer] = [Muon(groups, lr=lr, momentum=momentum, weight_decay=weight_decay)]
     if rest := parameter_groups(model, weight_decay, without=[*fused, *matrices, *kernels]):
         optimizers.append(torch.optim.AdamW(rest, lr=adamw_lr, betas=betas))
     return Together(*optimizers)

@@ -33,9 +33,9 @@ class Case:
 
 
 CASES = (
-    Case("ViT 192×6, patch 4, at 32", lambda: vits(SMALL), 32, batch=128, quick=64),
-    Case("ViT-Ti/16 at 224", lambda: vits(ViTConfig.published("ViT-Ti/16", num_classes=10)), 224, batch=16, quick=8),
-    Case("VGG-11-BN at 32", vgg_11_bn, 32, batch=128, quick=64),
+    Case("ViT 192×6, patch 4, at 32", lambda: vits(SMALL), 32, batch=128, quick=32),
+    Case("ViT-Ti/16 at 224", lambda: vits(ViTConfig.published("ViT-Ti/16", num_classes=10)), 224, batch=16, quick=4),
+    Case("VGG-11-BN at 32", vgg_11_bn, 32, batch=128, quick=32),
     Case("TinyVGG at 64", tiny_vgg, 64, batch=128, quick=128),
 )
 

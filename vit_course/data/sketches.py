@@ -1,4 +1,7 @@
-"""Four flat drawings of things that CIFAR-10's nets know, for where its photographs may not or cannot be."""
+"""Four flat drawings of things that CIFAR-10's nets know, for where its photographs may not or cannot be.
+
+They were drawn and redrawn until the nets of the course named them: no measure of how well these know drawings.
+"""
 
 import numpy as np
 import torch

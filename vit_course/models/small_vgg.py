@@ -18,7 +18,7 @@ class SmallVGGConfig:
     in_channels: int = 3
     num_classes: int = 10
     stem: int = 24  # channels of the first convolution, at full resolution
-    stem_kernel: int = 3  # its side; 2 goes without padding: maps of 31, 15, 7 and 3, a fifth less work than 32, 16, 8
+    stem_kernel: int = 3  # its side; 2 goes without padding: maps of 31, 15, 7 and 3 in place of 32, 16, 8 and 4
     widths: tuple[int, ...] = (48, 128, 192)  # channels of each stage, which halves height and width
     momentum: float = 0.4  # of the running statistics: runs are short, so these forget faster than torch's 0.1
 
@@ -37,8 +37,8 @@ class SmallVGG(nn.Module):
     stage comes before its pooling, and the head reads the maximum of each channel over the whole image, so that images
     of any size fit.
 
-    Kernels start from N(0, 2 / inputs) (He et al. 2015, arXiv:1502.01852), the head from torch's own. airbench's other
-    two starts, a whitening stem and kernels that pass on what they get, are `recipes.starts.whiten` and `identity`.
+    Kernels start from N(0, 2 / inputs) (He et al. 2015, arXiv:1502.01852), the head from torch's own. airbench's own
+    starts are in `recipes.starts`: `whiten`, `identity` and `fixed_scale`.
 
     >>> SmallVGG(SmallVGGConfig(widths=(64, 192, 256)))(images)
 

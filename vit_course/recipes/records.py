@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "data" / "recorded"
 ROOMS = [f"vit_course/{room}" for room in ("data", "models", "training", "recipes", "device.py")]
 KINDS = {kind.__name__: kind for kind in (*MODELS, Muon, AdamW)}  # what a record calls a recipe's parts
+GENERATION = {"family": "cpu family", "model": "model"}  # what they are called here and in /proc/cpuinfo
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")  # of /proc/cpuinfo: what decides a CPU's speed here
 
 
@@ -149,7 +150,9 @@ def machine(device: torch.device) -> dict[str, Any]:
     if cpuinfo.is_file():
         lines = dict(line.split(":", 1) for line in cpuinfo.read_text().splitlines() if ":" in line)
         lines = {key.strip(): value.strip() for key, value in lines.items()}
-        found["cpu"] = lines.get("model name", found["cpu"])
+        # A rented machine often hides which model it is; its generation decides the speed, and this tells it.
+        generation = "".join(f", {key} {lines[full]}" for key, full in GENERATION.items() if full in lines)
+        found["cpu"] = lines.get("model name", found["cpu"]) + generation
         found["features"] = [flag for flag in FLAGS if flag in lines.get("flags", "").split()]
     if device.type == "cuda":
         found["gpu"] = torch.cuda.get_device_name(device)

@@ -168,6 +168,17 @@ def test_figures_become_palettes_once():
     assert notebooks.palette_png(small) == small
 
 
+def test_a_white_ground_stays_white_whatever_is_drawn_on_it(monkeypatch):
+    monkeypatch.setattr(notebooks, "COLOURS", 4)  # so few that white has to share a place with what is drawn
+    drawn = np.random.default_rng(0).integers(200, 256, (100, 100, 3), dtype=np.uint8)
+    drawn[:60] = 255
+    file = io.BytesIO()
+    Image.fromarray(drawn).save(file, "PNG")
+    small = notebooks.palette_png(base64.b64encode(file.getvalue()).decode())
+    image = Image.open(io.BytesIO(base64.b64decode(small)))
+    assert image.convert("RGB").getpixel((50, 30)) == (255, 255, 255)
+
+
 def test_stamp_changes_every_address_and_no_other(root):
     changed = address.stamp("new-owner/course", root)
     assert {path.name for path in changed} == {"pyproject.toml", "README.md", "00_toy.ipynb"}

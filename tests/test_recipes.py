@@ -364,6 +364,8 @@ def test_a_missing_record_is_named_with_those_that_are_there(tmp_path):
     (tmp_path / "other.json").write_text("{}")
     with pytest.raises(FileNotFoundError, match=r"no record of 'tiny'; recorded: other. `python -m vit_course train"):
         record_of("tiny", tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"`python tests/measure_clip.py --record` makes one"):
+        record_of("clip-shapes", tmp_path)
 
 
 def test_held_out_images_validate_every_epoch(folder, data):

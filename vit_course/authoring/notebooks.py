@@ -101,7 +101,14 @@ def palette_png(encoded: str) -> str:
         return encoded
     if image.mode in ("RGBA", "LA"):
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
-    image = image.convert("RGB").quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    image = image.convert("RGB")
+    small = image.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    # The commonest colour, mostly a white ground, would show the slightest tint: it stays what it is.
+    ground = max(image.getcolors(image.width * image.height))[1]
+    nearest = Image.new("RGB", (1, 1), ground).quantize(palette=small, dither=Image.Dither.NONE).getpixel((0, 0))
+    palette = small.getpalette()
+    palette[3 * nearest : 3 * nearest + 3] = ground
+    small.putpalette(palette)
     file = io.BytesIO()
-    image.save(file, "PNG", optimize=True)
+    small.save(file, "PNG", optimize=True)
     return base64.b64encode(file.getvalue()).decode()

@@ -19,6 +19,11 @@ from vit_course.recipes.recipe import MODELS, AdamW, Muon, Recipe
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "data" / "recorded"
 ROOMS = [f"vit_course/{room}" for room in ("data", "models", "training", "recipes", "device.py")]
+OTHERS = {  # records that no recipe makes, and what python runs to make them
+    "bench": "-m vit_course bench --out data/recorded/bench",
+    "clip-shapes": "tests/measure_clip.py --record",
+    "siglip-batch": "tests/measure_siglip.py --record",
+}
 KINDS = {kind.__name__: kind for kind in (*MODELS, Muon, AdamW)}  # what a record calls a recipe's parts
 GENERATION = {"family": "cpu family", "model": "model"}  # what they are called here and in /proc/cpuinfo
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")  # of /proc/cpuinfo: what decides a CPU's speed here
@@ -36,9 +41,8 @@ def record_of(name: str, folder: str | os.PathLike | None = None) -> dict[str, A
     path = Path(folder or FOLDER) / f"{name}.json"
     if not path.is_file():
         there = ", ".join(sorted(file.stem for file in path.parent.glob("*.json"))) or "none"
-        raise FileNotFoundError(
-            f"there is no record of {name!r}; recorded: {there}. `python -m vit_course train {name} --record` makes one"
-        )
+        maker = OTHERS.get(name, f"-m vit_course train {name} --record")
+        raise FileNotFoundError(f"there is no record of {name!r}; recorded: {there}. `python {maker}` makes one")
     return json.loads(path.read_text(encoding="utf-8"))
 
 

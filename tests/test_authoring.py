@@ -169,14 +169,14 @@ def test_figures_become_palettes_once():
 
 
 def test_a_white_ground_stays_white_whatever_is_drawn_on_it(monkeypatch):
-    monkeypatch.setattr(notebooks, "COLOURS", 4)  # so few that white has to share a place with what is drawn
-    drawn = np.random.default_rng(0).integers(200, 256, (100, 100, 3), dtype=np.uint8)
-    drawn[:60] = 255
+    monkeypatch.setattr(notebooks, "COLOURS", 2)  # white has to share a place with ivory, which is farther from blue
+    drawn = np.full((10, 10, 3), 255, dtype=np.uint8)
+    drawn[0], drawn[1] = (255, 255, 240), (0, 0, 255)
     file = io.BytesIO()
     Image.fromarray(drawn).save(file, "PNG")
     small = notebooks.palette_png(base64.b64encode(file.getvalue()).decode())
-    image = Image.open(io.BytesIO(base64.b64decode(small)))
-    assert image.convert("RGB").getpixel((50, 30)) == (255, 255, 255)
+    image = Image.open(io.BytesIO(base64.b64decode(small))).convert("RGB")
+    assert image.getpixel((5, 5)) == (255, 255, 255) and image.getpixel((5, 1)) == (0, 0, 255)
 
 
 def test_stamp_changes_every_address_and_no_other(root):

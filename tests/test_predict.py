@@ -58,13 +58,16 @@ def test_the_weights_that_come_with_the_course_are_found_by_name(image, capsys):
     [
         (["nowhere.png"], "there is no file nowhere.png: give image files"),
         (["text.png"], "text.png cannot be read as an image"),
-        (["red.png", "--weights", "nothing"], "there is no file or folder 'nothing'"),
+        (["folder"], "folder is a folder: give the image files in it, such as folder"),
+        (["red.png", "--weights", "nothing"], "there is no file or folder 'nothing', and no weights of 'nothing' come"),
+        (["red.png", "--weights", "text.png"], "text.png is damaged, cut off, or holds more than weights"),
         (["red.png", "--weights", "headless.safetensors"], "is a ViT without a head for classes"),
         (["red.png", "--picture", "seen.txt"], "--picture is seen.txt: give a name that ends in .png"),
     ],
 )
 def test_what_it_refuses(arguments, said, image, data, capsys):
     (data / "text.png").write_text("no image")
+    (data / "folder").mkdir()
     model = ViT(ViTConfig(image_size=8, patch_size=4, num_classes=0, dim=8, depth=1, num_heads=1))
     save_pretrained(model, "headless.safetensors", Preprocess(size=(8, 8)))
     assert main(["predict", *arguments]) == 1

@@ -46,7 +46,7 @@ def command(options: argparse.Namespace) -> int:
     heat = occlusion(model, shown, top.indices[:PICTURED, 0].to(images.device), size=side // 4, stride=side // 8)
     use_style(dpi=144)
     titles = [f"{names[index]} {share:.0%}" for index, share in zip(top.indices[:, 0], top.values[:, 0], strict=True)]
-    figure = overlay(shown, {"occlusion": heat}, titles[:PICTURED], mean=preprocess.mean, std=preprocess.std)
+    figure = overlay(shown, {"red speaks for it": heat}, titles[:PICTURED], mean=preprocess.mean, std=preprocess.std)
     with whole_file(options.picture) as temporary:
         figure.savefig(temporary)
     more = f" (the first {PICTURED} images)" if len(images) > PICTURED else ""
@@ -62,8 +62,10 @@ def read(path: Path) -> Tensor:
 
     Raises:
         FileNotFoundError: it is not there.
-        ValueError: it is no image.
+        ValueError: it is a folder, or no image.
     """
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: give the image files in it, such as {path / '*.jpg'}")
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}: give image files, such as photo.jpg")
     return torch.from_numpy(decode(path, upright_size(path)).copy()).permute(2, 0, 1)
@@ -79,7 +81,9 @@ def classifier(weights: str) -> tuple[nn.Module, Preprocess]:
     own = data_folder() / "runs" / f"{weights}-0.safetensors"
     try:
         source = own if own.is_file() else weights_of(weights)
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if not Path(weights).exists() and "/" not in weights:  # a hub id has one
+            raise FileNotFoundError(f"there is no file or folder {weights!r}, and {error}") from None
         source = weights
     model, preprocess = load_pretrained(source)
     if not isinstance(model, ViT | SmallVGG) or not model.config.num_classes:

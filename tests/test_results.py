@@ -14,7 +14,7 @@ def test_a_row_has_the_spread_of_several_runs_and_none_of_one(tmp_path):
         value = {"mean": sum(accuracies) / len(accuracies), "sd": spread}
         cpu = {"mean": 1230.0, "sd": None}
         said = {"test_accuracy": value, "test_accuracy_mirrored": value, "cpu_seconds": cpu, "seeds": len(accuracies)}
-        runs = [{"parameters": 1_234_567}] * len(accuracies)
+        runs = [{"parameters": 1_234_567, "machine": {"cpu": f"Abacus {i + 1}"}} for i in range(len(accuracies))]
         (tmp_path / f"{name}.json").write_text(json.dumps({"recipe": {"epochs": 7}, "summary": said, "runs": runs}))
 
     one, two = MAIN[1].name, MAIN[0].name
@@ -22,8 +22,8 @@ def test_a_row_has_the_spread_of_several_runs_and_none_of_one(tmp_path):
     record(two, [0.8, 0.9], 0.0707)
     assert results(tmp_path).splitlines() == [
         *HEAD.splitlines(),
-        f"| `{two}` | 1.2 M | 7 | 85.0 ± 7.1 | 85.0 ± 7.1 | 2 | 20 |",
-        f"| `{one}` | 1.2 M | 7 | 50.0 | 50.0 | 1 | 20 |",
+        f"| `{two}` | 1.2 M | 7 | 85.0 ± 7.1 | 85.0 ± 7.1 | 2 | 20 | Abacus 1 or Abacus 2 |",
+        f"| `{one}` | 1.2 M | 7 | 50.0 | 50.0 | 1 | 20 | Abacus 1 |",
     ]
 
 

@@ -145,7 +145,8 @@ CROP_EACH = Exercise(
             sides_swapped,
             "Your windows differ in size, because some reach beyond the padded image, and a slice stops there without "
             "a word. Are height and width swapped (rows go with H, columns with W)? Or is the padding missing on two "
-            "sides? (Square images would hide the first.) Or a `:` in front, so that the slice cuts the channels?",
+            "sides? (Square images would hide the first.) Or a `:` in front, so that the slice cuts the channels? Or "
+            "does a window begin below 0, or beyond 2 · padding?",
         ),
         Mistake(
             "not_cut",

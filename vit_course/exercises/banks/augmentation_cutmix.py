@@ -1,94 +1,21 @@
 """Notebook 15: CutMix, the box and the labels."""
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vit_course.exercises.banks.augmentation_boxes import (
+    Box,
+    area,
+    batches_to_cut,
+    clipped,
+    cutmix,
+    cutmix_by_loop,
+    cutmix_by_mask,
+    paste,
+    pasted,
+)
 from vit_course.exercises.core import Exercise, Mistake
-
-Box = tuple[int, int, int, int]  # top, left, height, width
-
-
-def cutmix(images: Tensor, labels: Tensor, partner: Tensor, box: Box, num_classes: int) -> tuple[Tensor, Tensor]:
-    """CutMix (Yun et al. 2019, algorithm 1) with one box for the batch, which may reach beyond the image."""
-    return pasted()(images, labels, partner, box, num_classes)
-
-
-def clipped(box: Box, H: int, W: int) -> Box:
-    """(top, bottom, left, right) of the part that lies in the image."""
-    top, left, height, width = box
-    return max(0, top), max(0, min(H, top + height)), max(0, left), max(0, min(W, left + width))
-
-
-def paste(images: Tensor, partners: Tensor, edges: Box) -> Tensor:
-    top, bottom, left, right = edges
-    result = images.clone()
-    result[:, :, top:bottom, left:right] = partners[:, :, top:bottom, left:right]
-    return result
-
-
-def area(edges: Box, box: Box, H: int, W: int) -> float:
-    """The partner's share of the label: its share of the pixels."""
-    top, bottom, left, right = edges
-    return (bottom - top) * (right - left) / (H * W)
-
-
-def pasted(edges_of: Callable = clipped, weight_of: Callable = area, put: Callable = paste) -> Callable:
-    """`cutmix` with other edges of the box, another weight for the partner's label, or another way to paste."""
-
-    def answer(images, labels, partner, box, num_classes):
-        H, W = images.shape[2:]
-        edges = edges_of(box, H, W)
-        weight = weight_of(edges, box, H, W)
-        hot = F.one_hot(labels, num_classes).float()  # (B, K)
-        return put(images, images[partner], edges), (1 - weight) * hot + weight * hot[partner]
-
-    return answer
-
-
-def batches_to_cut() -> list[tuple]:
-    """(images, labels, partner, box, num_classes): a box within, one beyond each side, one wholly outside; H ≠ W."""
-
-    def draw(b: int, h: int, w: int, k: int, box: Box) -> tuple:
-        order = torch.randperm(b)
-        partner = torch.empty_like(order)
-        partner[order] = order.roll(1)  # one cycle: nobody is their own partner, and partner[partner] is another still
-        return torch.rand(b, 3, h, w), torch.arange(b) % k, partner, box, k
-
-    return [
-        draw(3, 4, 6, 3, (1, 2, 2, 3)),
-        draw(5, 8, 6, 7, (-2, 1, 5, 2)),
-        draw(4, 6, 9, 5, (3, 6, 4, 8)),
-        draw(4, 7, 5, 6, (2, -1, 3, 3)),
-        draw(5, 6, 7, 2, (1, -1, 3, 4)),  # two classes for an odd cycle: somebody has a partner of the same class
-    ]
-
-
-def cutmix_by_mask(images, labels, partner, box, num_classes):
-    top, left, height, width = box
-    H, W = images.shape[2:]
-    rows, cols = torch.arange(H)[:, None], torch.arange(W)
-    inside = (rows >= top) & (rows < top + height) & (cols >= left) & (cols < left + width)  # (H, W)
-    share = 1 - inside.float().mean()
-    hot = torch.eye(num_classes)[labels]
-    return torch.where(inside, images[partner], images), torch.lerp(hot[partner], hot, share)
-
-
-def cutmix_by_loop(images, labels, partner, box, num_classes):
-    top, left, height, width = box
-    B, _, H, W = images.shape
-    mixed, soft = images.clone(), torch.zeros(B, num_classes)
-    for i in range(B):
-        j, count = int(partner[i]), 0
-        for y in range(H):
-            for x in range(W):
-                if top <= y < top + height and left <= x < left + width:
-                    mixed[i, :, y, x], count = images[j, :, y, x], count + 1
-        soft[i, labels[i]] += 1 - count / (H * W)
-        soft[i, labels[j]] += count / (H * W)
-    return mixed, soft
 
 
 def from_the_corner(images: Tensor, partners: Tensor, edges: Box) -> Tensor:
@@ -110,6 +37,12 @@ def one_overwrites_the_other(images, labels, partner, box, num_classes):
     soft[rows, labels] = 1 - weight
     soft[rows, labels[partner]] = weight
     return cutmix(images, labels, partner, box, num_classes)[0], soft
+
+
+def by_difference(images, labels, partner, box, num_classes):
+    mixed = cutmix(images, labels, partner, box, num_classes)[0]
+    share = (mixed != images).float().mean()
+    return mixed, pasted(weight_of=lambda *_: share)(images, labels, partner, box, num_classes)[1]
 
 
 def in_place(images, labels, partner, box, num_classes):
@@ -177,6 +110,18 @@ CUTMIX = Exercise(
             pasted(weight_of=lambda edges, box, H, W: 0.0),
             "A piece of another class is in the picture, and the label does not know. That is Cutout with a misleading "
             "fill; CutMix shares the label by area.",
+        ),
+        Mistake(
+            "larger_share_takes_all",
+            pasted(weight_of=lambda edges, box, H, W: float(area(edges, box, H, W) > 0.5)),
+            "The label goes wholly to whoever has more of the pixels. A box of 49 % then counts like none, and one of "
+            "51 % like the whole image. Both classes belong in, each by its area.",
+        ),
+        Mistake(
+            "by_difference",
+            by_difference,
+            "You count the pixels that *differ*. Where both images have the same colour, sky on sky, a pasted pixel "
+            "looks like the old one and is not counted. Count the pixels of the box.",
         ),
         Mistake(
             "half_and_half",
@@ -248,12 +193,15 @@ CUTMIX = Exercise(
         ),
         Mistake(
             "other_partner",
-            lambda images, labels, partner, box, num_classes: (
-                cutmix(images, labels, partner, box, num_classes)[0],
-                cutmix(images, labels, partner.argsort(), box, num_classes)[1],
-            ),
+            pasted(theirs=lambda hot, partner: hot[partner.argsort()]),
             "Pixels and labels come from different partners: image i gets its piece from image partner[i], so the "
             "label comes from there too.",
+        ),
+        Mistake(
+            "partner_as_class",
+            pasted(theirs=lambda hot, partner: F.one_hot(partner % hot.shape[1], hot.shape[1])),
+            "`partner` numbers images, not classes: take `labels[partner]`. Where image 2 is pasted, the label names "
+            "class 2, whatever image 2 shows.",
         ),
         Mistake(
             "overwritten",

@@ -1,11 +1,13 @@
 """Notebook 15: cross-entropy with soft labels."""
 
+import math
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vit_course.exercises.banks.training_vit_smoothing import CAPS
 from vit_course.exercises.core import Exercise, Mistake
 
 
@@ -35,9 +37,11 @@ def scores_and_targets() -> list[tuple]:
         share[-1] = 1.0
         own = torch.arange(b) % k
         hot = F.one_hot(own, k).float()
-        return scale * torch.randn(b, k), share * hot + (1 - share) * hot.roll(1, dims=1)
+        with torch.enable_grad():  # no leaf, like a model's output: to change it in place is no error of torch's
+            logits = scale * torch.randn(b, k, requires_grad=True)
+        return logits, share * hot + (1 - share) * hot.roll(1, dims=1)
 
-    return [draw(3, 2, 1.0), draw(5, 4, 2.0), draw(4, 7, 1.5), draw(6, 3, 400.0)]
+    return [draw(3, 2, 1.0), draw(5, 4, 2.0), draw(4, 7, 1.5), draw(6, 3, 4000.0)]
 
 
 def by_loop(logits: Tensor, targets: Tensor) -> Tensor:
@@ -126,6 +130,16 @@ SOFT_CROSS_ENTROPY = Exercise(
             "above 88 becomes inf: one such image, and the loss is nan. `log_softmax` does both steps in one and never "
             "overflows; `logsumexp` is as safe.",
         ),
+        *[
+            Mistake(
+                f"capped_{small:g}",
+                loss(log_p=lambda logits, small=small: (logits.softmax(dim=1) + small).log()),
+                f"A small number inside the logarithm ({small:.2g} here) hides -inf, but it caps the loss: a class at "
+                f"p = 0 never costs more than -ln of that number, {-math.log(small):.1f}, and its gradient is gone. "
+                "Use `log_softmax`.",
+            )
+            for small in CAPS
+        ],
         Mistake(
             "divergence",
             divergence,

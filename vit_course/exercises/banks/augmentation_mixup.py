@@ -42,7 +42,8 @@ def batches_to_mix() -> list[tuple]:
         partner[order] = order.roll(1)  # one cycle: nobody is their own partner, and partner[partner] is another still
         # the middle is left out, where whose share is the larger cannot be told
         share = torch.where(torch.arange(b) % 2 == 0, torch.rand(b) * 0.3 + 0.6, torch.rand(b) * 0.3 + 0.1)
-        return torch.rand(b, c, h, w), torch.arange(b) % k, partner, share[torch.randperm(b)], k
+        labels = (torch.arange(b) * (1 + k % 2) + 1) % k  # other numbers than the images'
+        return torch.rand(b, c, h, w), labels, partner, share[torch.randperm(b)], k
 
     # in one B = W; in the last two classes for an odd cycle, so that somebody has a partner of the same class
     return [draw(3, 1, 2, 2, 3), draw(5, 3, 4, 6, 7), draw(6, 3, 4, 6, 8), draw(7, 3, 4, 5, 2)]
@@ -85,6 +86,11 @@ def one_overwrites_the_other(images, labels, partner, share, num_classes):
 
 def inverse(partner: Tensor) -> Tensor:
     return partner.argsort()
+
+
+def hot_of_numbers(hot: Tensor, partner: Tensor) -> Tensor:
+    """Wrong: the numbers of images as if they were classes."""
+    return F.one_hot(partner % hot.shape[1], hot.shape[1])
 
 
 def along_width(images, partner, share):
@@ -146,6 +152,12 @@ MIXUP = Exercise(
             blended(of_labels=lambda hot, partner, share: mixed_with(hot, hot[inverse(partner)], share)),
             "The labels come from other partners than the images: image i meets image partner[i], so its label meets "
             "label partner[i]. Did you sort, or use the permutation the other way round?",
+        ),
+        Mistake(
+            "partner_as_class",
+            blended(of_labels=lambda hot, partner, share: mixed_with(hot, hot_of_numbers(hot, partner), share)),
+            "`partner` numbers images, not classes: take `labels[partner]`. Else image 2 is taught as class 2, "
+            "whatever it shows.",
         ),
         Mistake(
             "new_partner",

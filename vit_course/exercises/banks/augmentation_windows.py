@@ -48,9 +48,12 @@ def crop_properties(answer: Callable, images: Tensor, padding: int) -> object:
         raise Complaint(f"Images come back {oddity(many, images, padding)}, not as windows of the padded images.")
     return {
         "every call decides the same": bool((down == down[0]).all() and (right == right[0]).all()),
-        "images of one batch can differ": bool((down != down[:, :1]).any() or (right != right[:, :1]).any()),
+        "images of one batch can differ in their rows": bool((down != down[:, :1]).any()),
+        "images of one batch can differ in their columns": bool((right != right[:, :1]).any()),
         "shifts of the rows": span(down),
         "shifts of the columns": span(right),
+        "different shifts of the rows": len(down.unique()),
+        "different shifts of the columns": len(right.unique()),
         "rows and columns are shifted independently": bool((down != right).any() and (down != -right).any()),
     }
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from vit_course.exercises.banks.training_decay import decay_by_name, groups_where
-from vit_course.exercises.core import Complaint, Exercise, Mistake
+from vit_course.exercises.core import Complaint, Exercise, Mistake, is_blank
 
 SPARED = ("cls_token", "pos_embed")
 
@@ -46,7 +46,7 @@ def networks() -> list[tuple]:
 
 
 def each_once(answer: Callable, model: nn.Module, weight_decay: float) -> object:
-    """The decay of each parameter; a parameter that stands there twice would be moved twice."""
+    """The decay of each parameter; one that stands there twice would be moved twice, one that stands nowhere never."""
     seen: list[object] = []
 
     def watched(*args: object) -> object:
@@ -55,15 +55,20 @@ def each_once(answer: Callable, model: nn.Module, weight_decay: float) -> object
         return groups
 
     found = decay_by_name(watched, model, weight_decay)
-    groups = seen[0] if seen and isinstance(seen[0], list | tuple) else []
-    lists = [group.get("params") for group in groups if isinstance(group, dict)]
+    if is_blank(found):
+        return found
+    lists = [group["params"] for group in seen[0]]
     params = [id(p) for one in lists if isinstance(one, list | tuple) for p in one]
     if len(set(params)) < len(params):
         raise Complaint(
             "A parameter is in your groups more than once: the optimiser would move it that many times. Modules hold "
             "modules, so a walk over `model.modules()` meets it again in each; `model.named_parameters()` has it once."
         )
-    return found
+    missing = [f"`{name}`" for name, p in model.named_parameters() if p.requires_grad and name not in found]
+    if missing:
+        more = f" and {len(missing) - 4} more" if len(missing) > 4 else ""
+        raise Complaint(f"No group holds {', '.join(missing[:4])}{more}: the optimiser never moves what is in none.")
+    return {f"decay of {name}": decay for name, decay in found.items()}
 
 
 def right(name: str, p: nn.Parameter) -> bool:
@@ -128,8 +133,8 @@ VIT_GROUPS = Exercise(
         Mistake(
             "whole_name",
             groups_where(lambda name, p: p.ndim >= 2 and name not in SPARED),
-            "You compare whole names. Inside a larger model the positions are called `vision.pos_embed`, and your rule "
-            "no longer knows them. Ask how the name ends.",
+            "You compare whole names, or their beginnings: inside a larger model the positions are called "
+            "`vision.pos_embed`, and your rule no longer knows them. Ask how the name ends.",
         ),
         Mistake(
             "linear_only",

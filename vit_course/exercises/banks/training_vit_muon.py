@@ -222,7 +222,7 @@ ORTHOGONALISE = Exercise(
         ),
     ],
     variants=[lying_down, by_values, from_the_right],
-    solved="Five rounds of products, and every direction of the update is about equally long.",
+    solved="Five rounds of products, and every direction that the gradient shows is about equally long.",
 )
 
 EXERCISES = [ORTHOGONALISE]

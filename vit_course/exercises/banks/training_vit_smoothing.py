@@ -1,5 +1,6 @@
 """Notebook 13, first part: cross-entropy with smoothed labels."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -22,11 +23,13 @@ def targets(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
 
 def scores() -> list[tuple]:
     """Logits (B, C) with B ≠ C, also so large that exp overflows, labels and smoothing."""
-    return [
+    cases = [
         (torch.tensor([[2.0, 0.0, -1.0], [0.5, 1.0, 0.0]]), torch.tensor([0, 2]), 0.3),
         (torch.randn(5, 4), torch.tensor([3, 0, 1, 1, 2]), 0.1),
         (torch.tensor([[120.0, 0.0, 60.0], [-150.0, 0.0, 3.0]]), torch.tensor([0, 0]), 0.2),
     ]
+    with torch.enable_grad():  # no leaves, like a model's output: to change a clone in place is no error of torch's
+        return [(logits.requires_grad_().clone(), *rest) for logits, *rest in cases]
 
 
 def with_targets(make: Callable) -> Callable:
@@ -83,6 +86,10 @@ def by_rows(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
         losses.append(wanted @ costs)
     return torch.stack(losses).mean()
 
+
+# What learners add to p, or clamp it at, before they take the logarithm; no p of the probes lies near one of them.
+FLOAT32 = torch.finfo(torch.float32)
+CAPS = (1e-5, 1e-6, FLOAT32.eps, 1e-7, 1e-8, 1e-9, 1e-10, 1e-12, 1e-15, 1e-16, 1e-20, 1e-30, FLOAT32.tiny)
 
 SMOOTHED = Exercise(
     name="smoothed_cross_entropy",
@@ -183,6 +190,16 @@ SMOOTHED = Exercise(
             "labels would hide that, since a target of 0 is often skipped; smoothed ones ask about *every* class. "
             "Take both in one function.",
         ),
+        *[
+            Mistake(
+                f"capped_{small:g}",
+                otherwise(logs=lambda z, small=small: (z.softmax(1) + small).log()),
+                "A small number inside the logarithm hides -inf, but it caps the loss: a class at p = 0 never costs "
+                f"more than -ln of that number (of {small:.2g}: {-math.log(small):.1f}), and its gradient is gone. Use "
+                "`log_softmax`.",
+            )
+            for small in CAPS
+        ],
         Mistake(
             "across_batch",
             otherwise(logs=lambda z: z.log_softmax(0)),

@@ -20,13 +20,18 @@ def word(away: float, width: float) -> str:
 
 
 def cases() -> list[tuple]:
-    """Below, within and above; near the edges, where another spread decides otherwise; several numbers of runs."""
+    """Below, within and above; near the edges, where another spread decides otherwise; several numbers of runs.
+
+    The last two are within, but not by their sign alone, and one of them not by the range of the others.
+    """
     return [
         (0.85, [0.80, 0.82, 0.84, 0.83], 3.0),
         (0.775, [0.80, 0.81, 0.825], 4.0),
         (0.868, [0.80, 0.83, 0.81, 0.82, 0.835], 2.5),
         (0.776, [0.80, 0.82, 0.81, 0.834], 2.0),
         (0.805, [0.80, 0.83, 0.84, 0.83, 0.82], 3.0),
+        (0.825, [0.80, 0.82, 0.84, 0.83], 3.0),
+        (0.845, [0.80, 0.82, 0.84, 0.83], 3.0),
     ]
 
 
@@ -136,6 +141,17 @@ VERDICT = Exercise(
             "one_is_enough",
             other(judge=lambda away, _: word(away, 1.0)),
             "You judge by one standard deviation. About a third of all sound runs lie outside that. Use `width`.",
+        ),
+        Mistake(
+            "sign_alone",
+            other(judge=lambda away, _: word(away, 0.0)),
+            'You judge by the sign of the distance alone, so next to no run is ever "within". Only what is more than '
+            "`width` standard deviations away is below or above.",
+        ),
+        Mistake(
+            "half_the_width",
+            other(judge=lambda away, width: word(away, width / 2)),
+            "You judge by half of `width`. The band reaches `width` standard deviations to *each* side of the mean.",
         ),
         Mistake(
             "by_range",

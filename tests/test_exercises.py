@@ -257,6 +257,7 @@ OTHER_KINDS = {
         lambda: {"share told": "all"},
         "Share told: all, expected half.",
     ),
+    "code in a dict": (lambda: {"x.y after it": "a"}, lambda: {"x.y after it": "b"}, "x.y after it: b, expected a."),
     "should be": (
         lambda: {"all is well": True},
         lambda: {"all is well": False},
@@ -280,6 +281,71 @@ def test_other_kinds_of_results(reference, answer, message):
     report = examine(exercise(reference, **on()), answer)
     assert report.status == ("wrong" if message else "solved")
     assert (message or "Correct") in report.message
+
+
+ALIKE = {
+    "numbers": (1.0971, 1.09714, ["expected  1.0971", "yours     1.09714"]),
+    "as they always were": (1.0971, 1.0982, ["expected  1.097", "yours     1.098"]),
+    "one of them whole": (2.0, 2.00003, ["expected  2.0", "yours     2.00003"]),
+    "in a dict": ({"loss": 0.5}, {"loss": 0.50004}, ["`loss` is 0.50004, expected 0.5."]),
+    "in a tuple": ((1.0, 2.5), (1.0, 2.50001), ["(1.0, 2.5)", "(1.0, 2.50001)"]),
+    "a tensor": (
+        torch.tensor([0.25, 1.0971]),
+        torch.tensor([0.25, 1.097104]),
+        ["[0.2500, 1.0971]", "[0.250000, 1.097104]", "at [1]: expected 1.0971, yours 1.097104"],
+    ),
+    "minus nothing": (torch.zeros(2), torch.tensor([0, -1e-6]), ["[ 0.000000, -0.000001]", "yours -1e-06"]),
+    "many": (torch.full((30,), 1.125), torch.full((30,), 1.12501), ["[0]: expected 1.125, yours 1.12501"]),
+}
+
+
+@pytest.mark.parametrize(("expected", "yours", "shown"), ALIKE.values(), ids=ALIKE.keys())
+def test_numbers_that_would_print_alike_get_more_digits(expected, yours, shown):
+    strict = exercise(lambda: expected, **on(), tolerance=Tolerance(rtol=0, atol=0))
+    report = repr(examine(strict, lambda: yours))
+    assert all(text in report for text in shown), report
+
+
+def norm_net(model, x):
+    return model.eval()(x)
+
+
+def test_a_network_left_in_training_mode_is_no_change_in_place():
+    def probes():
+        return [(nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3)).train(), torch.rand(5, 4))]
+
+    def changed(model, x):
+        model[0].weight.data += 1
+        return model(x)
+
+    toy = exercise(norm_net, probes=probes, axes={})
+    assert examine(toy, lambda model, x: model.train()(x)).message == (
+        "The model was in training mode while it ran: its batch norms used the batch's statistics and wrote them into "
+        "their own. Evaluation mode, `model.eval()`, before the first batch."
+    )
+    for also_in_eval in (lambda model, x: changed(model.eval(), x), changed):
+        assert "changes its input `model` in place" in examine(toy, also_in_eval).message
+
+
+def test_the_input_that_may_not_be_changed_is_named():
+    def step(model, x):
+        model.weight.data += 1
+
+    def call(answer, model, x):
+        answer(model, x)
+        return 0
+
+    def both(model, x):
+        step(model, x.zero_())
+
+    toy = exercise(step, call=call, probes=lambda: [(nn.Linear(4, 3), torch.rand(5, 4))], axes={})
+    assert "changes its input `x` in place" in examine(toy, both).message
+
+
+def test_a_number_in_a_tuple_is_named_where_the_parts_have_names():
+    toy = exercise(lambda x: (2.5, "below"), **on(torch.rand(3)), result=("distance", "word"))
+    report = examine(toy, lambda x: (1.5, "below"))
+    assert report.message == "`word` is right; `distance` is not." and "expected 2.5, yours 1.5" in repr(report)
 
 
 def test_parts_of_a_tuple_have_names():

@@ -1,7 +1,8 @@
 """Whether two results are the same, and how to print one: tensors, arrays, numbers, text, lists and dicts of them."""
 
 import numbers
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 ARRAYS = ("torch tensor", "NumPy array", "PIL image")
 LISTS = ("sequence", "iterator")
 SMALL = 24  # as many values are printed in full; more are summarised
+DIGITS, ALL_DIGITS = 4, 17  # as many are printed; as many tell any two numbers apart
 
 
 class Yielded(list):
@@ -133,13 +135,25 @@ def shape_text(shape: tuple[int, ...], axes: str = "") -> str:
     return "(" + ", ".join(sides) + ")"
 
 
-def number_text(value: object) -> str:
-    """One number, rounded to four digits where it is not whole."""
+def number_text(value: object, digits: int = DIGITS) -> str:
+    """One number, rounded to `digits` digits where it is not whole."""
     value = value.item() if hasattr(value, "item") else value
-    return f"{value:.4g}" if isinstance(value, float) and not float(value).is_integer() else str(value)
+    return f"{value:.{digits}g}" if isinstance(value, float) and not float(value).is_integer() else str(value)
 
 
-def describe(value: object, axes: str = "", numbers: bool = True) -> str:
+def told_apart(tell: Callable[[int], tuple[str, str]]) -> tuple[str, str]:
+    """Two texts, `tell(digits)`, with as many digits as they need to read differently; with the usual, if none help."""
+
+    def read(text: str) -> str:
+        """1.0 reads like 1, and -0.0 like 0.0."""
+        numbers = re.sub(r"-?\d+(\.\d*)?(e[-+]\d+)?", lambda number: repr(float(number[0]) + 0.0), text)
+        return "".join(numbers.split())
+
+    tries = (tell(digits) for digits in range(DIGITS, ALL_DIGITS + 1))
+    return next(((a, b) for a, b in tries if read(a) != read(b)), tell(DIGITS))
+
+
+def describe(value: object, axes: str = "", numbers: bool = True, digits: int = DIGITS) -> str:
     """What `value` is, in one line, and with `numbers` those of a tensor or array below, if they are few."""
     if kind(value) in ARRAYS:
         array = as_array(value)
@@ -148,12 +162,12 @@ def describe(value: object, axes: str = "", numbers: bool = True) -> str:
         head = f"{kind(value)}, {dtype}, {shape_text(array.shape, axes)}{device}"
         if not numbers or not 0 < array.size <= SMALL or array.dtype.hasobject:
             return head
-        how = {"precision": 4, "suppress_small": True, "floatmode": "maxprec_equal", "max_line_width": 80}
+        how = {"precision": digits, "suppress_small": True, "floatmode": "maxprec_equal", "max_line_width": 80}
         return f"{head}\n{np.array2string(array, separator=', ', **how)}"
     if kind(value) == "number":
-        return number_text(value)
+        return number_text(value, digits)
     if kind(value) in LISTS and len(value) <= SMALL:
-        parts = [describe(item, axes) for item in value]
+        parts = [describe(item, axes, digits=digits) for item in value]
         flat = "[" + ", ".join(parts) + "]" if isinstance(value, list) else "(" + ", ".join(parts) + ")"
         return flat if "\n" not in flat and len(flat) <= 80 else "\n".join(parts)
     if (
@@ -161,7 +175,7 @@ def describe(value: object, axes: str = "", numbers: bool = True) -> str:
         and len(value) <= SMALL
         and all(kind(item) in ("number", "text") for item in value.values())
     ):
-        return ", ".join(f"{key}={describe(item)}" for key, item in value.items())
+        return ", ".join(f"{key}={describe(item, digits=digits)}" for key, item in value.items())
     if kind(value) in (*LISTS, "dict"):
         return f"{type(value).__name__} of length {len(value)}"
     if isinstance(value, torch.nn.Module):

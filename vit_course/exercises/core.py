@@ -40,10 +40,28 @@ from dataclasses import dataclass, field
 
 from vit_course.exercises import examine as diagnosis
 from vit_course.exercises.compare import Tolerance
-from vit_course.exercises.running import Complaint, build_and_run, fixed_randomness, is_blank, same_weights, value
+from vit_course.exercises.running import (
+    Complaint,
+    build_and_run,
+    fixed_randomness,
+    is_blank,
+    network,
+    same_weights,
+    value,
+)
 from vit_course.exercises.show import MARKS, Report, show
 
-__all__ = ["Complaint", "Exercise", "Mistake", "Tolerance", "build_and_run", "is_blank", "same_weights", "value"]
+__all__ = [
+    "Complaint",
+    "Exercise",
+    "Mistake",
+    "Tolerance",
+    "build_and_run",
+    "is_blank",
+    "network",
+    "same_weights",
+    "value",
+]
 
 
 @dataclass(frozen=True)

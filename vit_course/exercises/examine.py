@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 
 from vit_course.exercises import compare, contract
-from vit_course.exercises.compare import ARRAYS, LISTS, describe, different, kind, same
+from vit_course.exercises.compare import ARRAYS, LISTS, describe, different, kind, same, told_apart
 from vit_course.exercises.running import Complaint, Outcome, is_stub, learners_line, run, unfinished, value
 from vit_course.exercises.show import Report
 
@@ -94,9 +94,15 @@ def first_problem(exercise, expected: Outcome, yours: Outcome) -> str | None:
     problem = contract.problem(exercise, expected.value, yours.value)
     if problem:
         return problem
-    if set(yours.changed) - set(expected.changed):
+    wrongly = [name for name in yours.changed if name not in expected.changed]
+    if wrongly and wrongly[0] in yours.norms:
         return (
-            f"Your code changes its input `{yours.changed[0]}` in place: whoever called it loses the original. "
+            "The model was in training mode while it ran: its batch norms used the batch's statistics and wrote them "
+            f"into their own. Evaluation mode, `{wrongly[0]}.eval()`, before the first batch."
+        )
+    if wrongly:
+        return (
+            f"Your code changes its input `{wrongly[0]}` in place: whoever called it loses the original. "
             f"Work on a copy, or use operations that make a new one."
         )
     if yours.changed != expected.changed:
@@ -176,16 +182,19 @@ def evidence(exercise, answer, inputs: tuple, expected: Outcome, yours: Outcome)
         suffix = "" if label == "result" else f" {label}"
         if kind(wanted) in ARRAYS and kind(given) in ARRAYS:
             shown_axes = axes if compare.comparable(wanted, given) else ""
+            texts = told_apart(
+                lambda digits: (describe(wanted, axes, numbers, digits), describe(given, shown_axes, numbers, digits))
+            )
             compared = [
-                (f"expected{suffix}", describe(wanted, axes, numbers)),
-                (f"yours{suffix}", describe(given, shown_axes, numbers)),
+                *zip((f"expected{suffix}", f"yours{suffix}"), texts, strict=True),
                 *(where(exercise, wanted, given, axes) if numbers else ()),
             ]
         elif kind(wanted) == kind(given) != "dict":
             numbers = True
-            compared = [("expected", describe(wanted, axes)), ("yours", describe(given, axes))]
+            texts = told_apart(lambda digits: tuple(describe(v, axes, digits=digits) for v in (wanted, given)))
+            compared = list(zip(("expected", "yours"), texts, strict=True))
             if suffix:
-                compared = [(label, ", ".join(f"{who} {what}" for who, what in compared))]
+                compared = [(label, ", ".join(f"{who} {what}" for who, what in compared).replace("`", ""))]
     for name, item in zip(exercise.input_names, inputs, strict=False):
         facts.append((name, describe(item, exercise.axes.get(name, ""), numbers)))
     return (*facts, *compared)
@@ -209,23 +218,30 @@ def what_differs(exercise, expected: object, yours: object) -> str:
     if isinstance(wanted, bool) and isinstance(given, bool):
         return f"This should be so, but is not: {label}." if wanted else f"This should not be so, but is: {label}."
     if kind(wanted) in ("number", "text") and kind(given) in ("number", "text"):
-        subject = f"{label[0].upper()}{label[1:]}:" if " " in label else f"`{label}` is"
-        return f"{subject} {describe_plainly(given)}, expected {describe_plainly(wanted)}."
+        subject = f"{sentence_start(label)}:" if " " in label else f"`{label}` is"
+        told, due = told_apart(lambda digits: tuple(describe_plainly(v, digits) for v in (given, wanted)))
+        return f"{subject} {told}, expected {due}."
     return f"This is not as it should be yet: `{label}`."
 
 
-def describe_plainly(value: object) -> str:
+def describe_plainly(value: object, digits: int) -> str:
     """A number or a text in a sentence: no quotation marks."""
-    return value if isinstance(value, str) else describe(value)
+    return value if isinstance(value, str) else describe(value, digits=digits)
+
+
+def sentence_start(label: str) -> str:
+    """`label` with a capital, unless its first word is code, as in "model.head afterwards"."""
+    return label if any(sign in label.split()[0] for sign in "._()[]=") else f"{label[0].upper()}{label[1:]}"
 
 
 def first_difference(exercise, expected: object, yours: object, name: str | None = None, axes: str | None = None):
     """(name, axes, expected, yours) of the first part that differs, looking into lists and dicts of equal length."""
     name = name or exercise.result_name
     axes = exercise.axes.get(name, "") if axes is None else axes
+    named = name == exercise.result_name and not isinstance(exercise.result, str)  # a number with a name is a part, too
     if kind(expected) in LISTS and kind(yours) in LISTS and len(expected) == len(yours):
         for i, (e, y) in enumerate(zip(expected, yours, strict=True)):
-            if not same(e, y, exercise.tolerance) and kind(e) != "number":
+            if not same(e, y, exercise.tolerance) and (named or kind(e) != "number"):
                 return first_difference(exercise, e, y, *exercise.part(name, i))
     if kind(expected) == kind(yours) == "dict" and expected.keys() == yours.keys():
         for key in expected:
@@ -243,6 +259,6 @@ def where(exercise, wanted, given, axes: str) -> list[tuple[str, str]]:
     index = tuple(int(i) for i in np.unravel_index(gaps.argmax(), a.shape))
     names = axes.split() if len(axes.split()) == len(index) else []
     spot = ", ".join(f"{n}={i}" for n, i in zip(names, index, strict=True)) if names else ", ".join(map(str, index))
-    numbers = f"expected {compare.number_text(a[index])}, yours {compare.number_text(b[index])}"
+    due, told = told_apart(lambda digits: tuple(compare.number_text(array[index], digits) for array in (a, b)))
     which = "the first" if few else "the largest difference"
-    return [("differ", f"{int(apart.sum())} of {a.size} values; {which} at [{spot}]: {numbers}")]
+    return [("differ", f"{int(apart.sum())} of {a.size} values; {which} at [{spot}]: expected {due}, yours {told}")]

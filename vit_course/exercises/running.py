@@ -16,9 +16,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from vit_course.exercises import contract
 from vit_course.exercises.compare import Tolerance, Yielded, kind, same
 
 SEED = 20
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # what a batch norm keeps
 ENGINE = str(Path(__file__).parent)
 LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
@@ -29,11 +31,15 @@ class Complaint(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one call did: its value, or its error, and the names of inputs it changed in place."""
+    """What one call did: its value, or its error, and the names of inputs it changed in place.
+
+    norms: those of them that are networks of which only the batch norms' running statistics have changed.
+    """
 
     value: object = None
     error: BaseException | None = None
     changed: tuple[str, ...] = ()
+    norms: tuple[str, ...] = ()
 
     def same(self, other: "Outcome", tolerance: Tolerance) -> bool:
         """Whether `other` is as good as this one: an error of the same type counts as the same."""
@@ -77,11 +83,19 @@ def run(exercise, answer: object, expected: "list[Outcome] | None" = None) -> li
                     value = Yielded(itertools.islice(value, limit))
             except (Exception, SystemExit) as caught:
                 error = caught
-        changed = [
-            name for name, a, b in zip(exercise.input_names, fresh[i], inputs, strict=False) if state(a) != state(b)
-        ]
-        outcomes.append(Outcome(value, error, tuple(changed)))
+        pairs = zip(exercise.input_names, fresh[i], inputs, strict=False)
+        changed = {name: (a, b) for name, a, b in pairs if state(a) != state(b)}
+        norms = tuple(name for name, pair in changed.items() if only_statistics(*pair))
+        outcomes.append(Outcome(value, error, tuple(changed), norms))
     return outcomes
+
+
+def only_statistics(before: object, after: object) -> bool:
+    """Whether two networks that differ do so in nothing but the running statistics of batch norms."""
+    if not isinstance(before, torch.nn.Module):
+        return False
+    a, b = state(before), state(after)
+    return a.keys() == b.keys() and all(a[key] == b[key] or key.rpartition(".")[2] in STATISTICS for key in a)
 
 
 def state(value: object) -> object:
@@ -114,6 +128,19 @@ def build_and_run(answer: Callable, options: dict, *inputs: object) -> dict:
         "parameters": {name: tuple(p.shape) for name, p in module.named_parameters()},
         "output": module(*inputs),
     }
+
+
+def network(result: object) -> object:
+    """What an answer gave back where a network is asked for; a `...` is handed on as well.
+
+    Raises:
+        Complaint: it is something else.
+    """
+    if isinstance(result, torch.nn.Module) or holds_ellipsis(result):
+        return result
+    if result is None:
+        raise Complaint("Your function gives back `None`: is the `return` missing?")
+    raise Complaint(f"Your function gives back {contract.a(result)}. A network is asked for, an `nn.Module`.")
 
 
 def same_weights(module: torch.nn.Module) -> torch.nn.Module:

@@ -24,13 +24,14 @@ def as_number(answer: Callable, probabilities: Tensor, labels: Tensor, bins: int
 
 
 def some_probabilities() -> list[tuple]:
-    """Too sure, hardly sure, and many; no confidence lies on the edge between two bins; some bins are empty."""
+    """Too sure, hardly sure, many, and 100 % sure; none lies on the edge between two bins; some bins are empty."""
     found = []
     for count, classes, bins, scale, right in ((6, 3, 4, 2.0, 0.5), (200, 4, 10, 3.0, 0.4), (500, 6, 15, 1.5, 0.7)):
         probabilities = (scale * torch.randn(count, classes)).softmax(1)
         best, others = probabilities.argmax(1), torch.randint(classes, (count,))
         found.append((probabilities, torch.where(torch.rand(count) < right, best, others), bins))
-    return found
+    sure = torch.tensor([[0.05, 0.95], [1, 0], [0.9, 0.1], [0, 1], [1, 0], [0.3, 0.7], [0.96, 0.04], [0, 1]])
+    return [*found, (sure, torch.tensor([1, 1, 0, 1, 1, 0, 0, 0]), 5)]
 
 
 def gaps_weighted(gaps: Tensor, counts: Tensor) -> float:
@@ -72,6 +73,13 @@ def from_the_middle(probabilities, labels, bins):
 def image_by_image(probabilities, labels, bins):
     right = (probabilities.argmax(1) == labels).float()
     return (probabilities.max(1).values - right).abs().mean().item()
+
+
+def ends_early(probabilities, labels, bins, last=0):
+    """Wrong: left-closed bins, the last of which has no upper edge either; with last=1 one bin more, for these."""
+    sure, right = probabilities.max(1).values, (probabilities.argmax(1) == labels).float()
+    masks = [(sure * bins).long() == b for b in range(bins + last)]
+    return sum(float((sure[m].mean() - right[m].mean()).abs() * m.float().mean()) for m in masks if m.any())
 
 
 def between_extremes(c: Tensor, bins: int) -> Tensor:
@@ -223,6 +231,18 @@ CALIBRATION = Exercise(
             lambda probabilities, labels, bins: error()(probabilities, labels, bins - 1),
             "You have one bin too few: `linspace(0, 1, bins)` gives so many *edges*, and between them lies one bin "
             "fewer.",
+        ),
+        Mistake(
+            "ends_early",
+            ends_early,
+            "An image that is 100 % sure falls into none of your bins: they end before their upper edge. The upper "
+            "edge belongs to the bin (`<=`), the lower does not (`>`).",
+        ),
+        Mistake(
+            "bin_too_many",
+            lambda probabilities, labels, bins: ends_early(probabilities, labels, bins, last=1),
+            "Images that are 100 % sure get a bin of their own, one more than there are: by its lower edge, theirs is "
+            "the one after the last. The upper edge belongs to the bin, the lower does not.",
         ),
         Mistake(
             "rounded",

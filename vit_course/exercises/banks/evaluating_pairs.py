@@ -17,20 +17,21 @@ def paired_p(correct_a: Tensor, correct_b: Tensor) -> float:
 
 
 def as_number(answer: Callable, correct_a: Tensor, correct_b: Tensor) -> object:
-    """The answer's number; a tensor with one number in it is as good."""
+    """The answer's number; a tensor with one number in it is as good. What no float can hold becomes infinite."""
     found = answer(correct_a, correct_b)
     if is_blank(found):
         return found
-    if isinstance(found, Fraction):
-        return float(found)
+    if isinstance(found, Fraction | int):
+        return float(found) if found < 10**300 else math.inf
     one = isinstance(found, Tensor | np.generic) and found.shape == ()
     return float(found) if one and not np.iscomplexobj(found) else found
 
 
 def records() -> list[tuple]:
-    """Who is right where: few images, as many for both, none to tell them apart, and many."""
+    """Who is right where: few images, as many for both, none to tell them apart, many, and more than 2.0**n allows."""
     found = []
-    for only_a, only_b, both, neither in ((1, 5, 4, 2), (6, 6, 10, 3), (0, 0, 7, 2), (31, 52, 200, 17), (9, 4, 0, 1)):
+    few = ((1, 5, 4, 2), (6, 6, 10, 3), (0, 0, 7, 2), (31, 52, 200, 17), (9, 4, 0, 1))
+    for only_a, only_b, both, neither in (*few, (590, 630, 60, 40)):
         a = torch.tensor([True] * only_a + [False] * only_b + [True] * both + [False] * neither)
         b = torch.tensor([False] * only_a + [True] * only_b + [True] * both + [False] * neither)
         order = torch.randperm(len(a))
@@ -92,6 +93,13 @@ def in_fractions(correct_a, correct_b):
     a, b = correct_a.numpy(), correct_b.numpy()
     x, y = int(np.sum(a & ~b)), int(np.sum(b & ~a))
     return min(Fraction(1), 2 * sum(Fraction(math.comb(x + y, i), 2 ** (x + y)) for i in range(min(x, y) + 1)))
+
+
+def by_logarithms(correct_a, correct_b):
+    x, y = ((mine & ~other).sum().item() for mine, other in ((correct_a, correct_b), (correct_b, correct_a)))
+    i = torch.arange(min(x, y) + 1, dtype=torch.float64)
+    logs = math.lgamma(x + y + 1) - torch.lgamma(i + 1) - torch.lgamma(x + y - i + 1) - (x + y) * math.log(2)
+    return min(1.0, 2 * logs.exp().sum().item())
 
 
 PAIRS = Exercise(
@@ -201,11 +209,24 @@ PAIRS = Exercise(
         ),
         Mistake(
             "not_divided",
-            pairs(p=lambda x, y: 2.0 * sum(math.comb(x + y, i) for i in range(min(x, y) + 1))),
+            pairs(p=lambda x, y: 2 * sum(math.comb(x + y, i) for i in range(min(x, y) + 1))),
             "You count the ways and do not divide by all there are: n coins fall in 2ⁿ ways.",
         ),
+        Mistake(
+            "times_a_float",
+            pairs(p=lambda x, y: min(1.0, 2 * sum(math.comb(x + y, i) * 0.5 ** (x + y) for i in range(min(x, y) + 1)))),
+            "Right for few images. Here `comb(n, i)` has hundreds of digits, too many for a float, and 2⁻ⁿ as a float "
+            "rounds to 0: times `0.5**n`, or times 2.0, no number comes of it. Add up the whole numbers first, and "
+            "divide once, `… / 2**n`.",
+        ),
+        Mistake(
+            "by_a_float",
+            pairs(p=lambda x, y: min(1.0, 2 * sum(math.comb(x + y, i) for i in range(min(x, y) + 1)) / 2.0 ** (x + y))),
+            "Right for few images. Here `2.0**n` is larger than any float. Whole numbers have no such limit: add them "
+            "up first, and divide once, `… / 2**n`, with a whole 2.",
+        ),
     ],
-    variants=[of_both_tails, by_steps, in_fractions],
+    variants=[of_both_tails, by_steps, in_fractions, by_logarithms],
     solved="The two models' common images cancel; what is left is a coin.",
 )
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from vit_course.exercises.core import Exercise, Mistake, is_blank
+from vit_course.exercises.core import Complaint, Exercise, Mistake, is_blank
 
 
 class Net(nn.Module):
@@ -22,22 +22,51 @@ class Net(nn.Module):
         return self.head(maps.amax(dim=(2, 3)) if self.pool == "max" else maps.mean(dim=(2, 3)))
 
 
+def belongings(model: nn.Module) -> dict[str, tuple[set[str], int]]:
+    """Of every module: its attributes, but for a method of its class that was put back, and how many hooks it has."""
+    hooks = [key for key in vars(nn.Module()) if key.endswith("_hooks")]
+    found = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        own, kind = vars(module), type(module)
+        put_back = {key for key, value in own.items() if getattr(value, "__func__", None) is getattr(kind, key, ...)}
+        found[name] = own.keys() - put_back, sum(len(own[key]) for key in hooks)
+    return found
+
+
+def left_over(before: dict[str, tuple[set[str], int]], after: dict[str, tuple[set[str], int]]) -> str:
+    """What a model has that it had not, in words."""
+    found = [f"the module `model.{name}`" for name in after if name not in before]
+    for name in [name for name in after if name in before]:
+        (had, hung), (has, hang), place = before[name], after[name], f"model.{name}".rstrip(".")
+        found += [f"the attribute `{place}.{key}`" for key in sorted(has - had)]
+        found += [f"{'a hook' if hang - hung == 1 else f'{hang - hung} hooks'} on `{place}`"] * (hang > hung)
+    return " and ".join(found) or "nothing"
+
+
 def after_training(answer: Callable, model: nn.Module, images: Tensor, batch_size: int) -> dict:
     """Called on a network that comes out of training; the network is looked at afterwards, too."""
     sizes: list[int] = []
     head = model.head
     model.train()
     model.body.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    before = belongings(model)
     features = answer(model, images, batch_size)
+    if features is None:
+        raise Complaint("Your function gives back `None`: is the `return` missing?")
     if is_blank(features):
         return features
     frozen = [name for name, p in model.named_parameters() if not p.requires_grad]
-    hooks = len(model.head._forward_hooks) + len(model.head._forward_pre_hooks)
+    left = left_over(before, belongings(model))
+    last = getattr(model, "head", None)
+    at_the_end = "its own" if last is head else "gone" if last is None else f"another (`{type(last).__name__}`)"
+    for name in model._modules.keys() - before.keys():
+        delattr(model, name)  # told below; it need not be told as a change in place
+    model.head = head
     return {
         "features": features,
         "the features hold a graph": isinstance(features, Tensor) and features.requires_grad,
-        "model.head afterwards": "the same" if model.head is head else "another",
-        "hooks left on the head": hooks,
+        "the model's head afterwards": at_the_end,
+        "left on the model": left,
         "parameters that no longer learn": len(frozen),
         "largest batch": max(sizes, default=0),
         "images shown": sum(sizes),
@@ -165,7 +194,6 @@ FEATURES_BEFORE_HEAD = Exercise(
     reference=features_before_head,
     call=after_training,
     probes=nets,
-    result="what came of it",
     axes={"features": "N D", "images": "N C H W"},
     hints=[
         "Four things: evaluation mode, no graph, batches of `batch_size` (the last may be smaller), and a way to get "

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vit_course.exercises.core import Exercise, Mistake, is_blank
+from vit_course.exercises.core import Exercise, Mistake, network
 
 NORMS = nn.BatchNorm1d | nn.BatchNorm2d
 
@@ -28,7 +28,7 @@ class Net(nn.Module):
 def trained_on(answer: Callable, model: nn.Module, x: Tensor, labels: Tensor) -> dict:
     """Freezes, then trains as `fit` does: into training mode, two steps for whatever learns. What has moved?"""
     before = copy.deepcopy(model.state_dict())
-    if is_blank(model := answer(model)) or not isinstance(model, nn.Module):
+    if not isinstance(model := network(answer(model)), nn.Module):
         return model
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad] or [torch.zeros(1)], lr=0.5)
     for _ in range(2):
@@ -39,12 +39,14 @@ def trained_on(answer: Callable, model: nn.Module, x: Tensor, labels: Tensor) ->
             loss.backward()
         optimizer.step()
     moved = [name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before.get(name, tensor))]
+    moved = [name for name in moved if "num_batches" not in name]
+    learn = [name for name, p in model.named_parameters() if p.requires_grad]
     with torch.no_grad():
         while_training = model.train()(x)
         gap = (while_training - model.eval()(x)).abs().max().item()
     return {
-        "parameters that learn": [name for name, p in model.named_parameters() if p.requires_grad],
-        "what two steps have moved": [name for name in moved if "num_batches" not in name],
+        "parameters that learn": ", ".join(f"`{name}`" for name in learn) or "none",
+        "what two steps have moved": ", ".join(f"`{name}`" for name in moved) or "nothing",
         "answers in training and in evaluation mode": "equal" if gap < 1e-4 else "different",
     }
 
@@ -153,7 +155,6 @@ KEEP_BODY = Exercise(
     reference=keep_body,
     call=trained_on,
     probes=nets,
-    result="what came of it",
     hints=[
         "Two separate things: which *parameters* learn, and what the *norms* do in training mode. A running mean is no "
         "parameter: no gradient is needed to move it.",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from vit_course.exercises.core import Complaint, Exercise, Mistake, is_blank
+from vit_course.exercises.core import Complaint, Exercise, Mistake, network
 
 
 class Net(nn.Module):
@@ -53,13 +53,20 @@ def replaced(
 def looked_at(answer: Callable, model: nn.Module, num_classes: int, x: Tensor) -> dict:
     """Calls it, and looks at what came back and at what was given, which somebody else still uses."""
     before, old_head = copy.deepcopy(model.state_dict()), model.head
-    new = answer(model, num_classes)
-    if is_blank(new) or not isinstance(new, nn.Module):
+    new = network(answer(model, num_classes))
+    if not isinstance(new, nn.Module):
         return new
-    if not hasattr(new, "body") or not hasattr(new, "head"):
+    if not all(isinstance(getattr(new, part, None), nn.Module) for part in ("body", "head")):
         raise Complaint(
-            f"What came back is a {type(new).__name__} without `body` and `head`: whoever reads `model.head` finds "
+            f"What came back is a {type(new).__name__} that lacks `body` or `head`: whoever reads `model.head` finds "
             "nothing. Keep the network's own class, and put a new layer in the place of `head`."
+        )
+    head = dict(new.head.named_parameters())
+    if lacks := [f"`head.{name}`" for name in ("weight", "bias") if name not in head]:
+        has = ", ".join(f"`head.{name}` {tuple(p.shape)}" for name, p in head.items()) or "no parameters"
+        raise Complaint(
+            f"The new head has no {' and no '.join(lacks)}; what stands there is `{type(new.head).__name__}`, with "
+            f"{has}. One `nn.Linear` with weight and bias is to take the old one's place."
         )
     body = {k: v for k, v in new.state_dict().items() if k.startswith("body.")}
     kept = [torch.equal(v, before.get(k, torch.empty(0))) for k, v in body.items()]
@@ -70,8 +77,8 @@ def looked_at(answer: Callable, model: nn.Module, num_classes: int, x: Tensor) -
         "the body's weights": "as they were" if kept and all(kept) else "others",
         "the new network's body": "shared" if own & {p.data_ptr() for p in new.body.parameters()} else "its own",
     }
-    found |= {f"head.{name}": p.detach().clone() for name, p in new.head.named_parameters()}
-    found["what learns in the head"] = sum(p.requires_grad for p in new.head.parameters())
+    found |= {f"head.{name}": p.detach().clone() for name, p in head.items()}
+    found["parameters of the head that learn"] = sum(p.requires_grad for p in head.values())
     return found | {"logits": new.eval()(x).detach()}
 
 
@@ -138,7 +145,6 @@ OTHER_CLASSES = Exercise(
     reference=other_classes,
     call=looked_at,
     probes=nets,
-    result="what came of it",
     axes={"logits": "B C", "head.weight": "C D", "head.bias": "C"},
     hints=[
         "Somebody else still holds the network that you are given: work on a copy. Which kind of copy has its own "

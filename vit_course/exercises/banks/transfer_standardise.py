@@ -67,6 +67,26 @@ def zero_where_constant(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
     return a.masked_fill(constant, 0.0), b.masked_fill(constant, 0.0)
 
 
+def guarded(tiny: float, *, correction: int = 0, added: bool = False) -> Callable:
+    """Wrong: `tiny` is the least deviation, or added to each."""
+    if added:
+        return scaled(std=lambda x: x.std(dim=0, correction=correction) + tiny)
+    return scaled(std=lambda x: x.std(dim=0, correction=correction).clamp(min=tiny))
+
+
+def blown_up(tiny: float) -> str:
+    """What dividing by it does."""
+    text = f"{tiny:.12f}".rstrip("0")
+    return (
+        f"A column that is constant in training is divided by a tiny number, {text} here. There, 0 / {text} looks "
+        f"harmless, but a test image whose value differs by 0.5 gets {0.5 / tiny:,.0f} there. Where the deviation is "
+        "0, divide by 1."
+    )
+
+
+TINY = (*(10.0**-digits for digits in range(2, 13)), 2.0**-23)  # the last: torch.finfo(torch.float32).eps
+
+
 def by_columns(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
     a, b = train.clone(), test.clone()
     for column in range(train.shape[1]):
@@ -147,12 +167,30 @@ STANDARDISE_FEATURES = Exercise(
             "One column never changes in training: its deviation is 0, and dividing by it gives NaN or infinity. Dead "
             "units are common in trained networks. Where the deviation is 0, divide by 1.",
         ),
-        Mistake(
-            "tiny_number",
-            scaled(std=lambda x: x.std(dim=0, correction=0) + 1e-6),
-            "A column that is constant in training is divided by your tiny number (added, or by `clamp`). There, 0 / "
-            "0.000001 looks harmless, but a test image whose value differs by 0.5 gets half a million there. Where the "
-            "deviation is 0, divide by 1.",
+        *(Mistake(f"tiny_{tiny:.2g}", guarded(tiny), blown_up(tiny)) for tiny in TINY),
+        *(
+            Mistake(
+                f"added_{tiny:.2g}",
+                guarded(tiny, added=True),
+                f"{blown_up(tiny)} And as you add it to *every* deviation, the other columns come out too small.",
+            )
+            for tiny in TINY[:4]
+        ),
+        *(
+            Mistake(
+                f"under_the_root_{tiny:.2g}",
+                scaled(std=lambda x, tiny=tiny: (x.var(dim=0, correction=0) + tiny).sqrt()),
+                f"{blown_up(round(tiny**0.5, 5))} And as the number is added under *every* root, all columns change.",
+            )
+            for tiny in (1e-5, 1e-6)
+        ),
+        *(
+            Mistake(
+                f"sample_and_tiny_{tiny:.2g}",
+                guarded(tiny, correction=1, added=True),
+                f"`std` divides by N - 1 unless told: `correction=0` is asked for. A second thing. {blown_up(tiny)}",
+            )
+            for tiny in TINY
         ),
         Mistake(
             "not_a_number",
@@ -209,7 +247,8 @@ STANDARDISE_FEATURES = Exercise(
             "train_only",
             train_only,
             "The test features came back as they were. The head is trained on the new scale and would be asked on the "
-            "old one. The same two numbers a column, for both.",
+            "old one. The same two numbers a column, for both. (If you overwrite `train` first, its mean is 0 and its "
+            "deviation 1 from then on: keep both numbers before you do.)",
         ),
         Mistake("swapped", swapped, "The two came back in the other order: first the training features."),
     ],

@@ -1,8 +1,8 @@
 """The recipes by name.
 
 Budgets are in epochs, so that a run is the same everywhere. A name's minutes are half the CPU minutes of one core of
-the machine that made the first runs, which is what two cores take if both are kept busy; a newer processor takes little
-more than half of that. The records say what was measured.
+the machine that made the first runs, which is what two cores take if both are kept busy; a newer processor takes about
+half of that. The records say what was measured.
 The two nets of a budget get the same images, the same augmentation and about the same time.
 """
 

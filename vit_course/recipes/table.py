@@ -42,7 +42,7 @@ VGG = Recipe(
 WIDER_VGG = replace(
     VGG,
     name="vgg-20min",
-    about="A wider VGG-style net in 20 minutes, with the starts, batch, rates and smoothing of cifar10-airbench.",
+    about="A wider VGG-style net in 20 minutes, with first weights and smoothing as in cifar10-airbench.",
     model=SmallVGGConfig(stem_kernel=2, widths=(64, 256, 256)),
     starts=("whiten", "identity", "fixed_scale"),
     optimizer=Muon(lr=0.15, momentum=0.6, adamw_lr=5e-3, renormalise=True),
